@@ -169,7 +169,7 @@ class Alarms:
         return min((at for at in (at, self.outbox.next_at) if at), default=None)
 
     def retry_in(self, elapsed: float) -> float | None:
-        """Seconds until `step` has something to do by elapsed time; None if nothing waits."""
+        """Return the seconds until `step` has something to do by elapsed time; None if nothing waits."""
         return self.outbox.retry_in(elapsed)
 
     def _overdue_time(self, health: Health) -> float | None:
@@ -202,7 +202,7 @@ class Alarms:
     # The alarms
 
     def _of_end(self, end: Ended, now: datetime) -> list[Alarm]:
-        """The alarms of an end; the job's health is updated."""
+        """Return the alarms of an end; the job's health is updated."""
         job, options, state = end.fire.job, end.fire.job.entry.options, end.outcome.state
         at = end.at.timestamp()
         if self._shared:
@@ -223,7 +223,7 @@ class Alarms:
     def _calls(
         self, run: int | None, job: Job, calls: Iterable[rules.Call], now: datetime, facts: Facts
     ) -> list[Alarm]:
-        """The hooks and pings among these calls that the job has; `facts` are about the run."""
+        """Return the hooks and pings among these calls that the job has; `facts` are about the run."""
         options, alarms = job.entry.options, []
         for kind, event in calls:
             if kind == "ping" and options.ping:
@@ -265,7 +265,7 @@ class Alarms:
     def _letter(
         self, fire: Fire, run: int | None, about: tuple[str, str], facts: mail_contents.Pairs, now: datetime
     ) -> Alarm:
-        """The mail about a run or, without `run`, about a job; `about` is the event and the ending."""
+        """Return the mail about a run or, without `run`, about a job; `about` is the event and the ending."""
         variables = fire.job.entry.environment if self._with_environment else ()
         contents = mail_contents.job_mail(
             fire, run or 0, about, facts=facts, host=os.uname().nodename, variables=variables
@@ -279,7 +279,7 @@ class Alarms:
         at = now.timestamp()
         account = self._builder.accounts.get(job.user)
         text = json.dumps({**document, "uid": account.uid if account else None, "label": job.label})
-        return Alarm(self._table.take_id(), run, job.key, *call, at, at, 0, text)
+        return Alarm(self._table.new_id(), run, job.key, *call, at, at, 0, text)
 
     def _added(self, alarms: list[Alarm]) -> Work:
         """Hand alarms to the outbox, and return the work of writing those that it has not dropped."""

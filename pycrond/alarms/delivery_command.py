@@ -44,7 +44,9 @@ class DeliveryCommands:
         return self._courier(alarm, user, printed)
 
     def _courier(self, alarm: Alarm, user: User, printed: str) -> Launch | None:
-        """The courier begins as the daemon's user, to read the spool, and then becomes the alarm's user."""
+        """Return the courier, which begins as the daemon's user, to read the spool, and then becomes the
+        alarm's user.
+        """
         document = {"kind": alarm.kind, **alarm.document}
         if alarm.kind == "mail" or document.get("output"):
             size = Spool(self._settings.spool_dir, alarm.run).size if alarm.run else 0

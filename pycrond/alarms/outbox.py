@@ -58,7 +58,7 @@ class Outbox:
         if dropped := self.add(_waiting_no_longer(table.open(), clock.now().timestamp())):
             for alarm in dropped:
                 alarm.next_at = None
-            table.tried(dropped, "dropped: too many wait")
+            table.record_attempt(dropped, "dropped: too many wait")
 
     @property
     def has_mailer(self) -> bool:
@@ -74,7 +74,7 @@ class Outbox:
         return bool(self._deliveries)
 
     def mailed_runs(self) -> list[int]:
-        """The runs whose output is to be mailed."""
+        """Return the runs whose output is to be mailed."""
         return [alarm.run for alarm in self._queue.waiting() if alarm.kind == "mail" and alarm.run]
 
     def add(self, alarms: Iterable[Alarm]) -> list[Alarm]:
@@ -118,7 +118,7 @@ class Outbox:
         return None if first is None else clock.at(first)
 
     def retry_in(self, elapsed: float) -> float | None:
-        """Seconds until `step` has something to do by elapsed time."""
+        """Return the seconds until `step` has something to do by elapsed time."""
         return self._time_limits.retry_in(elapsed)
 
     def _is_ready(self, alarm: Alarm, now: datetime) -> bool:
@@ -218,7 +218,7 @@ class Outbox:
             detail = f"{_title(alarm)} is tried again until it is taken: {reason}"
             self._output.log.write("ALARM", detail, now, level="warning")
         self._queue.put_back(alarm)
-        self._table.tried([alarm], reason)
+        self._table.record_attempt([alarm], reason)
 
     def _give_up(self, alarm: Alarm, reason: str, now: datetime) -> None:
         self._output.log.write("ALARM", f"{_title(alarm)} failed: {reason}", now, level="err")
@@ -227,7 +227,7 @@ class Outbox:
     def _done(self, alarm: Alarm, result: str) -> None:
         alarm.next_at = None
         self._queue.done(alarm)
-        self._table.tried([alarm], result)
+        self._table.record_attempt([alarm], result)
         self._release_output(alarm)
 
     def _release_output(self, alarm: Alarm) -> None:

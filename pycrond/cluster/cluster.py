@@ -284,8 +284,8 @@ class Cluster:
 
     def facts(self) -> dict[str, Any]:
         """Return what `status` shows."""
-        untold_since, rows = self._table.untold_since(), self.membership.rows
-        untold = 0.0 if untold_since is None else clock.now().timestamp() - untold_since
+        since, rows = self._table.unacknowledged_since(), self.membership.rows
+        unacknowledged_s = 0.0 if since is None else clock.now().timestamp() - since
         return {
             "node": self.membership.node,
             "name": self.identity.name or None,
@@ -299,5 +299,5 @@ class Cluster:
             "clock_ms": round(self.membership.disagreement_ms() or 0),
             "undecided": len(self.claims),
             "untold": self._table.count_open(),
-            "untold_s": max(0, int(untold)),
+            "untold_s": max(0, int(unacknowledged_s)),
         }

@@ -97,7 +97,7 @@ class FireClaims:
         """Write the UUIDs of the fires that need a claim in the database, and return them."""
         clustered = [fire for fire in fires if fire.job.entry.options.is_clustered]
         named = [(fire, cluster_name(fire.job, self._membership.node)) for fire in clustered]
-        runs = self._table.begin(named, taken=taken, is_durable=is_durable)
+        runs = self._table.begin(named, earlier_runs=taken, is_durable=is_durable)
         return dict(zip(map(name_of, clustered), runs, strict=True))
 
     def _hold(
@@ -152,7 +152,7 @@ class FireClaims:
         settled, elsewhere = self._fires.take_settled()
         self._table.close(fire.claim.run for fire in elsewhere)
         taken = [fire.claim.run for fire in elsewhere if fire.taken]
-        self._table.give_back(taken)
+        self._table.return_fires(taken)
         self._settle(settled, now)
         has_settled, self._has_settled = self._has_settled, False
         return has_settled or bool(taken)

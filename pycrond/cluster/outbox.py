@@ -140,9 +140,9 @@ class Outbox:
             state, reason = MISSED if fire.state else (State.SKIPPED, Reason.REMOVED)
         elif state in OPEN:
             state = State.RUNNING if state == State.RUNNING or (fire.attempt or 1) > 1 else State.CLAIMED
-        if state in FINAL and (state == fire.told or (is_left and not fire.told)):
+        if state in FINAL and (state == fire.acknowledged or (is_left and not fire.acknowledged)):
             left.append(fire.run)
-        if state in {State.CLAIMED, fire.told} or (is_left and not fire.told):
+        if state in {State.CLAIMED, fire.acknowledged} or (is_left and not fire.acknowledged):
             return None
         is_copied = state in ENDS and self._copied_output
         return Report(
@@ -161,7 +161,7 @@ class Outbox:
             case Tell(rows=reports):
                 rows = {row[:3]: row for row in answer.rows}
                 told = [self._acknowledged(report, rows.get(report[:3])) for report in reports]
-                self._table.told(filter(None, told))
+                self._table.acknowledge(filter(None, told))
                 self.has_changed = True
             case Open():
                 self._check(answer.rows)

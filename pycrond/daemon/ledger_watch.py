@@ -27,7 +27,7 @@ class LedgerWatch:
             file.set_aside = ""
             ledger.renew()
             self._subsystems.reloader.write(now)
-            ledger.found(self._subsystems.runs.active.rows())
+            ledger.add_running(self._subsystems.runs.active.rows())
             self._subsystems.scheduler.pauses.write_all()
             if cluster := self._subsystems.scheduler.cluster:
                 cluster.ledger_is_new()

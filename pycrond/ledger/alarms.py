@@ -30,22 +30,22 @@ class Alarm:
     made_at: float
     next_at: float | None  # None: it was delivered, or given up
     tries: int
-    text: str  # of the document
+    text: str  # the document as JSON
 
     @property
     def user(self) -> str:
-        """The user of its job, with whose rights it is delivered."""
+        """The job's user; the delivery runs with its rights."""
         return self.key.partition("/")[0]
 
     def move(self, seconds: float) -> None:
-        """Move its times, as the clock was turned."""
+        """Move the times after the clock was turned."""
         self.made_at += seconds
         if self.next_at is not None:
             self.next_at += seconds
 
     @property
     def document(self) -> dict[str, Any]:
-        """The facts that its delivery needs. They are kept as JSON, which takes a fifth of the room."""
+        """The facts that the delivery needs. They are kept as JSON, which takes a fifth of the memory."""
         document = json.loads(self.text)
         return document if isinstance(document, dict) else {}
 
@@ -62,16 +62,16 @@ class Health(NamedTuple):
     expect: float | None = None
 
     def recovered(self, at: float) -> "Health":
-        """Return it after a success at a time."""
+        """Return the health after a success at this time."""
         return self._replace(failing_since=None, alarmed_for=None, succeeded_at=at, overdue_at=None)
 
     def moved(self, seconds: float) -> "Health":
-        """Return it with all times moved, as the clock was turned."""
+        """Return the health with all times moved after the clock was turned."""
         times = {name: getattr(self, name) for name in self._fields[1:6]}
         return self._replace(**{name: at + seconds for name, at in times.items() if at is not None})
 
     def until(self, now: float) -> "Health":
-        """Return it without a time after now."""
+        """Return the health, with all times moved back if one of them is after now."""
         return self.moved(min(0.0, max(-1e12, now - max(at for at in self[1:6] if at is not None))))
 
 
@@ -97,13 +97,13 @@ class AlarmTable:
         statement = "UPDATE alarms SET made_at = made_at + ?, next_at = next_at + ? WHERE next_at IS NOT NULL"
         self._file.write((statement, [(seconds, seconds)]))
 
-    def take_id(self) -> int:
-        """Take the id of a new alarm."""
+    def new_id(self) -> int:
+        """Return the id of a new alarm."""
         self._last += 1
         return self._last
 
     def added(self, alarms: Iterable[Alarm]) -> Work:
-        """The work of writing new alarms."""
+        """Return the statement that writes new alarms."""
         return ALARM, [
             (
                 *(alarm.id, alarm.run, alarm.key, alarm.kind, alarm.event),
@@ -112,8 +112,8 @@ class AlarmTable:
             for alarm in alarms
         ]
 
-    def tried(self, alarms: Collection[Alarm], result: str) -> None:
-        """Write the result of a try, and the time of the next."""
+    def record_attempt(self, alarms: Collection[Alarm], result: str) -> None:
+        """Write the result of an attempt, and the time of the next."""
         rows = [
             # Nothing needs the document of an alarm that is delivered or given up.
             (
@@ -132,7 +132,7 @@ class AlarmTable:
         )
 
     def health(self) -> dict[str, Health]:
-        """The health of jobs, by key."""
+        """Return the health of jobs, by key."""
         rows = self._file.db.execute(
             "SELECT key, since, failing_since, alarmed_at, succeeded_at, overdue_at, expect FROM health"
         )
@@ -140,5 +140,5 @@ class AlarmTable:
 
     @staticmethod
     def health_written(rows: Iterable[Health]) -> Work:
-        """The work of writing changed health."""
+        """Return the statement that writes changed health."""
         return HEALTH, [tuple(row) for row in rows]

@@ -1,4 +1,4 @@
-"""The folding of old runs in the ledger: a row stands for all runs of a job, kind and day."""
+"""The folding of old runs in the ledger: one row stands for all runs of a job, kind and day."""
 
 import sqlite3
 from collections import defaultdict
@@ -41,26 +41,26 @@ SELECT_GONE = """
     ) FROM (SELECT key FROM jobs WHERE loaded = 0 AND key > ? ORDER BY key LIMIT ?) AS gone
 """
 DAY_LENGTH = 86_400  # seconds
-MAX_ROWS = 200  # folded at once
-MAX_OLDEST = 100  # folded at once for the size of the ledger
-SEARCHED_ROWS = 5_000  # numbers of runs that are searched at once for the oldest ones
-PAGES_GIVEN_BACK = 100  # at once
-MAX_GONE = 1_000  # gone jobs that are looked at in a minute
+MAX_ROWS = 200  # runs folded at once
+MAX_OLDEST = 100  # runs folded at once to make the ledger smaller
+SEARCHED_ROWS = 5_000  # run numbers searched at once for the oldest runs
+PAGES_GIVEN_BACK = 100  # pages given back to the disk at once
+MAX_GONE = 1_000  # gone jobs checked in a minute
 
 
 class LedgerSize(NamedTuple):
     """The bytes of the ledger on disk."""
 
     total: int
-    """With `free` and `log`."""
+    """All bytes, including `free` and `log`."""
     free: int
-    """Pages that new rows will use."""
+    """Bytes of the pages that new rows will use."""
     log: int
-    """What has been written since the last checkpoint, roughly, which is bounded by itself."""
+    """Bytes of the write-ahead log: roughly what was written since the last checkpoint."""
 
 
 class Archive:
-    """Reads runs that are over, and folds old ones."""
+    """Reads ended runs, and folds old ones."""
 
     def __init__(self, file: Database) -> None:
         self._file = file
@@ -85,8 +85,8 @@ class Archive:
             self._file.db.execute(f"PRAGMA incremental_vacuum({PAGES_GIVEN_BACK})").fetchall()
 
     def oldest_runs(self, after: int) -> tuple[int, dict[str, list[OldRow]]]:
-        """Return some of the oldest runs that are not folded and have numbers above `after`, by job, except
-        for the last run of each job; and the number up to which there are no others, 0 at the end.
+        """Return some of the oldest unfolded runs with numbers above `after`, by job, and the number after
+        which the next call continues, 0 at the end. The last run of each job is left out.
         """
         db = self._file.db
         newest = db.execute("SELECT max(id) FROM runs").fetchone()[0] or 0
@@ -100,7 +100,7 @@ class Archive:
         return through if through < newest else 0, jobs
 
     def merge_days(self, key: str) -> bool:
-        """Make the folded rows of a job one for each kind; return whether there were more."""
+        """Merge the folded rows of a job into one for each kind; return whether any were merged."""
         kinds: dict[tuple[object, ...], list[tuple[int, float, float, int]]] = defaultdict(list)
         for number, fire, until, folded, *kind in self._file.db.execute(SELECT_FOLDED, (key,)):
             kinds[tuple(kind)].append((number, fire, until, folded))
@@ -124,12 +124,12 @@ class Archive:
         return str(row[0]) if row[0] is not None else None
 
     def last_version(self) -> int:
-        """Return how many versions of jobs there have been, roughly."""
+        """Return the number of the latest job version, roughly the count of all versions so far."""
         return int(self._file.db.execute("SELECT max(id) FROM job_versions").fetchone()[0] or 0)
 
     def forget_gone_jobs(self, after: str, before: float) -> tuple[str, list[str]]:
-        """Delete some jobs that are gone since `before` or earlier and have no run, with all that is about
-        them. Return the last key that was looked at, empty at the end, and the deleted keys.
+        """Delete some jobs that have been gone since `before` or earlier and have no run, with their rows in
+        other tables. Return the last key that was checked, empty at the end, and the deleted keys.
         """
         rows = self._file.db.execute(SELECT_GONE, (before, after, MAX_GONE)).fetchall()
         keys = [str(key) for key, is_over in rows if is_over]
@@ -151,12 +151,12 @@ class Archive:
             self._file.write(("DELETE FROM job_versions WHERE key = ? AND id <= ?", [(key, oldest[0])]))
 
     def users(self, first: int, last: int) -> dict[int, str]:
-        """Return the users of the runs from a number up to another one."""
+        """Return the users of the runs from number `first` to `last`."""
         rows = self._file.db.execute("SELECT id, key FROM runs WHERE id BETWEEN ? AND ?", (first, last))
         return {run: key.partition("/")[0] for run, key in rows}
 
     def printed(self, key: str) -> list[tuple[int, int]]:
-        """Return the runs of a job that printed something, with its bytes, the newest first."""
+        """Return the runs of a job that printed something, each with its bytes of output, newest first."""
         statement = "SELECT id, bytes FROM runs WHERE key = ? AND bytes > 0 ORDER BY id DESC"
         return self._file.db.execute(statement, (key,)).fetchall()
 
@@ -169,8 +169,8 @@ class Archive:
         return [OldRow(*old_row) for old_row in self._file.db.execute(SELECT_OLD, values)]
 
     def fold(self, key: str, runs: Sequence[OldRow]) -> None:
-        """Replace runs of a job by a row for each day (UTC) and state, or add them to the one that is there;
-        first attempts at fires apart from all other runs.
+        """Replace runs of a job by a row for each day (UTC) and state, or add them to an existing row. First
+        attempts, retries, and runs without a wall minute have separate rows.
         """
         days: dict[tuple[object, ...], list[OldRow]] = defaultdict(list)
         for run in runs:

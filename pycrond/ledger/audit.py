@@ -96,10 +96,10 @@ def expected_fires(
         try:
             in_zone = _zone_of(version, before.get(key), zone_changes, zone)
             first = _without_repeated(version, since, repeated)
-            same = (version.canonical, in_zone, *_bounds(version, first, until))
-            if same not in by_schedule:
-                by_schedule[same] = [*_due(*same)]
-            due[key].update(by_schedule[same])
+            schedule = (version.canonical, in_zone, *_bounds(version, first, until))
+            if schedule not in by_schedule:
+                by_schedule[schedule] = [*_due(*schedule)]
+            due[key].update(by_schedule[schedule])
             before[key] = version, in_zone
         except PycrondError as error:
             findings.append(Unaccounted(key, version.since, f"cannot be judged from then on: {error}"))
@@ -112,7 +112,7 @@ def _zone_of(
     zone_changes: Container[float],
     zone: Callable[[str], Zone],
 ) -> Zone:
-    """The zone of a version; if the daemon's zone changed when it began, that of the version `before` until
+    """Return the zone of a version; if the daemon's zone changed at its begin, the zone of `before` until
     then. Raises PycrondError for an unknown one.
     """
     known = zone(version.zone)
@@ -125,8 +125,8 @@ def _zone_of(
 def _without_repeated(
     version: VersionRow, since: datetime, repeated: Iterable[tuple[float, float]]
 ) -> datetime:
-    """The time after which a version has fires. In minutes that were repeated by cron's rule, fixed-time jobs
-    do not run again, also not those that were loaded in between.
+    """Return the time after which a version has fires. In minutes repeated after the clock was set back,
+    cron's rule does not run fixed-time jobs again, not even jobs that were loaded meanwhile.
     """
     if version.canonical is None or decode_schedule(version.canonical).wildcard:
         return since
@@ -135,13 +135,13 @@ def _without_repeated(
 
 
 def _bounds(version: VersionRow, since: datetime, until: datetime) -> tuple[datetime, datetime]:
-    """The first and the last minute in which a version may have fires."""
+    """Return the first and the last minute in which a version may have fires."""
     last = until if version.until is None else min(_minute(version.until), until)
     return max(_minute(version.since), since) + MINUTE, last
 
 
 def _due(canonical: str | None, zone: Zone, first: datetime, last: datetime) -> Iterator[FireId]:
-    """The fires of a schedule."""
+    """Yield the fires of a schedule."""
     if canonical is not None:
         for fire in fire_times(decode_schedule(canonical), zone, first, last + MINUTE):
             yield fire.wall, fire.at.timestamp()
@@ -158,7 +158,7 @@ def _compare(
     repeated: Sequence[tuple[float, float]],
     since: float,
 ) -> Iterator[Unaccounted]:
-    """The findings about one job."""
+    """Yield the findings about one job."""
     single = _by_fire(given)
     without_own = sorted(at for _, at in due - single.keys())
     spans = _spans(given)
@@ -184,7 +184,7 @@ class _Span(NamedTuple):
 
 
 def _spans(given: Iterable[VerdictRow]) -> list[_Span]:
-    """The spans in order; the rows of a day, a row for each state, overlap. Retries do not count."""
+    """Return the spans in order. The rows of a day, one for each state, overlap. Retries do not count."""
     spans: list[_Span] = []
     for row in sorted(given, key=lambda row: row.fire):
         if row.folded is None or row.wall is None or row.attempt != 1:
@@ -200,7 +200,7 @@ def _spans(given: Iterable[VerdictRow]) -> list[_Span]:
 
 
 def _by_fire(given: Iterable[VerdictRow]) -> dict[FireId, list[VerdictRow]]:
-    """The verdicts on single fires, without those on @reboot and on retries."""
+    """Return the verdicts on single fires, without those on @reboot and on retries."""
     verdicts: dict[FireId, list[VerdictRow]] = defaultdict(list)
     for row in given:
         if row.wall is not None and row.attempt == 1 and row.folded is None:
@@ -209,7 +209,7 @@ def _by_fire(given: Iterable[VerdictRow]) -> dict[FireId, list[VerdictRow]]:
 
 
 def _misplaced(verdicts: Sequence[VerdictRow], *, is_due: bool) -> Iterator[Unaccounted]:
-    """The findings about one fire: it must be due, and started once at most."""
+    """Yield the findings about one fire: it must be due, and started once at most."""
     first = verdicts[0]
     if not is_due:
         yield Unaccounted(first.key, first.fire, f"a verdict without a fire: {first.state}, run {first.id}")
@@ -219,7 +219,7 @@ def _misplaced(verdicts: Sequence[VerdictRow], *, is_due: bool) -> Iterator[Unac
 
 
 def _miscounted(key: str, span: _Span, without_own: Iterable[float]) -> Iterator[Unaccounted]:
-    """The finding about folded rows that stand for more or fewer fires than have no verdict of their own."""
+    """Yield a finding if folded rows do not stand for exactly the fires without a verdict of their own."""
     count = sum(span.first <= at <= span.last for at in without_own)
     if count != span.fires:
         yield Unaccounted(key, span.first, f"{span.states} stands for {span.fires} fires, not {count}")

@@ -15,7 +15,7 @@ from pycrond.schedule.schedule import Schedule, intern_schedule
 from pycrond.text import storable
 
 RANGES = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 6))
-"""The least and the greatest number of minutes, hours, days, months and weekdays."""
+"""The first and the last minute, hour, day, month and weekday."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class JobRows(Collection[JobRow]):
         return any(row == job_row for job_row in self)
 
     def __iter__(self) -> Iterator[JobRow]:
-        # Most jobs share options and schedules. Options are known by id, as they take long to compare.
+        # Most jobs share options and schedules. Options are found by id, because comparing them is slow.
         options: dict[int, str] = {}
         schedules: dict[Schedule | None, str | None] = {None: None}
         for job in self.jobs:
@@ -80,7 +80,7 @@ def _known_schedule(text: str | None) -> Schedule | None:
 
 
 def decode_json(text: str) -> dict[str, Any]:
-    """Return the members of a stored object; none where the text is none."""
+    """Return the members of a stored object; none if the text is not an object."""
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):
@@ -89,7 +89,7 @@ def decode_json(text: str) -> dict[str, Any]:
 
 
 def decode_options(text: str) -> Options:
-    """Return stored options; those that are none have their defaults."""
+    """Return stored options; invalid ones have their defaults."""
     return from_json(decode_json(text))
 
 
@@ -114,12 +114,12 @@ def encode_schedule(schedule: Schedule) -> str:
 def decode_schedule(text: str) -> Schedule:
     """Return the schedule of a text; equal schedules that are in use are one object.
 
-    Raises PycrondError for a text that is none.
+    Raises PycrondError for an invalid text.
     """
     try:
         schedule = _decoded(text)
         if schedule.part.specials or schedule.part.special_weekdays:
-            schedule.next_wall(0)  # they are read only now
+            schedule.next_wall(0)  # the special terms are parsed only now
     except (ValueError, LookupError, TypeError) as error:
         raise PycrondError(f"the ledger has a schedule that cannot be read: {text[:100]!r}") from error
     return schedule
@@ -128,17 +128,17 @@ def decode_schedule(text: str) -> Schedule:
 def _decoded(text: str) -> Schedule:
     minutes, hours, days, months, weekdays, day_or, kind, period, specials, special_weekdays = text.split()
     words = (minutes, hours, days, months, weekdays)
-    bits = [_bits(word, least, most) for word, (least, most) in zip(words, RANGES, strict=True)]
+    bits = [_bits(word, first, last) for word, (first, last) in zip(words, RANGES, strict=True)]
     part = DayPart(bits[2], bits[3], bits[4], day_or == "or", _words(specials), _words(special_weekdays))
     if int(period) < 0:
         raise ValueError("a period below 0")
     return intern_schedule(bits[0], bits[1], part, wildcard=kind == "wildcard", period=int(period))
 
 
-def _bits(word: str, least: int, most: int) -> int:
-    """Return a bit mask of numbers from `least` to `most`."""
+def _bits(word: str, first: int, last: int) -> int:
+    """Return a bit mask of numbers from `first` to `last`."""
     bits = int(word, 16)
-    if bits < 0 or bits >> most + 1 or bits & (1 << least) - 1:
+    if bits < 0 or bits >> last + 1 or bits & (1 << first) - 1:
         raise ValueError("beyond the field")
     return bits
 

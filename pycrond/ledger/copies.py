@@ -1,4 +1,4 @@
-"""Ledgers of other machines, as copies: what they started of the fires that the cluster shares."""
+"""Copies of other machines' ledgers: the runs that these machines started for shared fires."""
 
 import contextlib
 import json
@@ -29,13 +29,13 @@ class StartedRow(NamedTuple):
     wall: int
     state: str
     run: str | None
-    """Its UUID in the cluster; None where the ledger no longer has it."""
+    """Its UUID in the cluster; None if the ledger no longer has it."""
 
 
 def started_runs(path: str, keys: Sequence[str], since: float, until: float) -> list[StartedRow]:
     """Return the first attempts that a ledger's machine started for fires after `since` up to `until`.
 
-    Raises PycrondError for a file that is no ledger.
+    Raises PycrondError for a file that is not a ledger.
     """
     with _open(path) as database:
         values = {"keys": json.dumps(keys), "since": since, "until": until}

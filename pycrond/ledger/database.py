@@ -19,7 +19,7 @@ RESERVE_SIZE = 64 << 10  # bytes of disk space kept for a start; SQLite's shared
 MAX_LOG_SIZE = 1 << 20  # bytes of the log that stay after a checkpoint
 CHECKPOINT_AFTER = 300  # rows written; about 3 MiB of log if each is a transaction
 OUR_ERRORS = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
-"""Errors of SQLite that are bugs of ours, not troubles of the file."""
+"""Errors of SQLite that are bugs of pycrond, not problems of the file."""
 Work = tuple[str, Collection[Sequence[object]]]
 """A statement and the values of its executions; a retry iterates over them again."""
 
@@ -42,7 +42,7 @@ class Database:
         self.is_full = False
         """True if they failed because the disk is full."""
         self.set_aside = ""
-        """What was wrong with a file that was set aside, and its new path; its reader empties it."""
+        """The error in a file that was set aside, and its new path; emptied when it has been reported."""
         try:
             self._connect_with_reserve()
         except (sqlite3.OperationalError, OSError) as error:
@@ -70,9 +70,8 @@ class Database:
                 os.close(descriptor)
 
     def _connect(self) -> None:
-        os.close(
-            os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        )  # readable by its owner only
+        # Create the file first: only its owner can read it.
+        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         self.db = sqlite3.connect(self._path, isolation_level=None)
         try:
             self._prepare()
@@ -81,9 +80,9 @@ class Database:
             raise
 
     def _prepare(self) -> None:
-        self.db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of a new file
+        self.db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # has an effect only on a new file
         self.db.execute("PRAGMA journal_mode = WAL")
-        self.db.execute(f"PRAGMA journal_size_limit = {MAX_LOG_SIZE}")  # of what is kept for later use
+        self.db.execute(f"PRAGMA journal_size_limit = {MAX_LOG_SIZE}")  # bytes kept for later use
         # `maintain` makes the checkpoints when nothing is due: a checkpoint can take 40 ms.
         self.db.execute("PRAGMA wal_autocheckpoint = 0")
         self.db.execute("PRAGMA synchronous = NORMAL")
@@ -106,14 +105,14 @@ class Database:
         for number, statements in enumerate(MIGRATIONS[version:], version + 1):
             self.db.executescript(f"BEGIN; {statements} PRAGMA user_version = {number}; COMMIT;")
 
-    def _replace(self, why: str) -> None:
+    def _replace(self, reason: str) -> None:
         """Rename the damaged file, so that it can be examined, and make a new one."""
         self.db.close()
-        place = f"{self._path}.{clock.now():%Y%m%dT%H%M%S.%f}"
-        for end in ("", "-wal", "-shm"):
+        new_path = f"{self._path}.{clock.now():%Y%m%dT%H%M%S.%f}"
+        for suffix in ("", "-wal", "-shm"):
             with suppress(FileNotFoundError):
-                os.rename(self._path + end, place + end)
-        self.set_aside = f"{why}; it is kept as {place}"
+                os.rename(self._path + suffix, new_path + suffix)
+        self.set_aside = f"{reason}; it is kept as {new_path}"
         try:
             self._connect()
         except (sqlite3.Error, OSError) as error:
@@ -130,7 +129,7 @@ class Database:
         return sum(len(rows) for _, rows in self._pending)
 
     def write(self, *work: Work) -> None:
-        """Write in one transaction, now or, while the disk is full, later."""
+        """Write in one transaction; while the disk is full, queue the writes."""
         more = [(statement, rows) for statement, rows in work if rows]
         if not more:
             return
@@ -139,7 +138,7 @@ class Database:
         if not self.trouble or clock.elapsed() >= self._retry_at:
             try:
                 self.flush()
-            except (*OUR_ERRORS, ValueError):  # a bug of ours: this work is not retried
+            except (*OUR_ERRORS, ValueError):  # a bug of pycrond: this work is not retried
                 del self._pending[queued:]
                 raise
 
@@ -173,7 +172,7 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """A transaction for many small queries: the file is locked once for all of them."""
+        """Open a transaction for many small queries, so that the file is locked only once."""
         self.db.execute("BEGIN")
         try:
             yield
@@ -208,7 +207,7 @@ class Database:
         return 0
 
     def retry_in(self, elapsed: float) -> float | None:
-        """Seconds until `maintain` has to retry; None if nothing is queued."""
+        """Return the seconds until `maintain` has to retry; None if nothing is queued."""
         return max(0.0, self._retry_at - elapsed) if self._pending else None
 
     def finish(self) -> None:
@@ -237,7 +236,7 @@ def _version_message(path: str, version: int) -> str:
 
 
 def open_read_only(path: str, options: str = "") -> sqlite3.Connection:
-    """Open a ledger that need not be ours; `options` as in an address of SQLite's. Raises sqlite3.Error."""
+    """Open a ledger, perhaps of another user; `options` are SQLite's in a URI. Raises sqlite3.Error."""
     quoted = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
     db = sqlite3.connect(f"file:{quoted}?mode=ro{options}", uri=True, isolation_level=None)
     db.execute("PRAGMA trusted_schema = OFF")

@@ -7,19 +7,19 @@ from pycrond.jobs.display_name import is_named
 
 
 def matching_keys(word: str, jobs: Iterable[tuple[str, str | None, str, str]]) -> list[str]:
-    """Return the keys of the jobs that have a word as name for people, with or without the user, as file:line
-    or key, else as the beginning of a key.
+    """Return the keys of the jobs that have `word` as their key, name, display name or file:line; if there is
+    none, of the jobs whose keys begin with it.
 
-    `jobs`: key, name, file:line and command; file:line is empty for a job that is gone, as another may stand
-    there now.
+    `jobs`: key, name, file:line and command; file:line is empty for a job that is gone, because another job
+    may be there now.
     """
     exact, partial = [], []
-    shown = word.rpartition("/") if "~" in word else None
+    displayed = word.rpartition("/") if "~" in word else None
     for key, name, place, command in jobs:
         if (
             word in {key, name}
             or (place and word in {place, place.rpartition("/")[2]})
-            or (shown and key.startswith(shown[0]) and is_named(shown[2], key, name, command))
+            or (displayed and key.startswith(displayed[0]) and is_named(displayed[2], key, name, command))
         ):
             exact.append(key)
         elif key.startswith(word) or key.partition("/")[2].startswith(word):

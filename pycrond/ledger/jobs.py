@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pycrond.ledger.database import Database, Work
 from pycrond.ledger.rows import FileRows, JobRow
 
-# Statements replace a file's jobs without values read before: after a full disk they may be executed later.
+# The statements use no values read earlier: while the disk is full they are queued and executed later.
 MARK_OLD_JOBS = "UPDATE jobs SET loaded = -1 WHERE file = ? AND loaded <> 0"
 STORE_JOB = """
     INSERT INTO jobs (key, name, user, file, line, schedule, canonical, zone, command, options, loaded)
@@ -43,13 +43,13 @@ class JobTable:
 
     @property
     def zone(self) -> str | None:
-        """The time zone of the daemon that loaded the jobs; None before the first."""
+        """The time zone of the daemon that loaded the jobs; None before the first load."""
         stamps = [stamp for _, _, stamp in self._files.values()]
         return stamps[0].partition(" ")[2] or None if stamps else None
 
     def begin_by(self, now: float) -> None:
-        """Have the loaded jobs be due in the minutes after now (Unix seconds), where the clock was set back
-        to before the time after which they were.
+        """Make the loaded jobs due in the minutes after now (Unix seconds), if the clock was set back to
+        before the time of their loading.
         """
         statement = "UPDATE job_versions SET since = ? WHERE until IS NULL AND since > ?"
         self._file.write((statement, [(now, now)]))
@@ -84,7 +84,7 @@ class JobTable:
 
     def loaded_schedules(self) -> list[tuple[str, str, str, str, float]]:
         """Return the loaded jobs with fire times: key, stored schedule, zone, options, and the time (Unix
-        seconds) after which they are due.
+        seconds) after which each is due.
         """
         return self._file.db.execute(
             "SELECT jobs.key, jobs.canonical, jobs.zone, jobs.options, max(since)"
@@ -93,12 +93,12 @@ class JobTable:
             " WHERE loaded > 0 AND jobs.canonical IS NOT NULL GROUP BY jobs.key ORDER BY place, jobs.line"
         ).fetchall()
 
-    def latest_fire(self, after: float, most: float) -> float | None:
-        """Return the latest single fire after a time, by at most `most` seconds; None if there is none."""
+    def latest_fire(self, after: float, max_seconds: float) -> float | None:
+        """Return the latest single fire in the `max_seconds` after a time; None if there is none."""
         (fire,) = self._file.db.execute(
             "SELECT max(fire) FROM (SELECT fire, wall, folded FROM runs ORDER BY id DESC LIMIT 10000)"
             " WHERE wall IS NOT NULL AND folded IS NULL AND fire > ? AND fire <= ?",
-            (after, after + most),
+            (after, after + max_seconds),
         ).fetchone()
         return None if fire is None else float(fire)
 
@@ -107,7 +107,7 @@ class JobTable:
         return {user for (user,) in self._file.db.execute("SELECT DISTINCT user FROM jobs WHERE loaded > 0")}
 
     def job(self, key: str) -> JobRow | None:
-        """Return a job as it was when it was loaded last."""
+        """Return a job as it was last loaded."""
         row = self._file.db.execute(
             "SELECT key, name, user, file, line, schedule, canonical, zone, command, options"
             " FROM jobs WHERE key = ?",

@@ -1,4 +1,4 @@
-"""The ledger's table of the run of each job that ended last, and of the fires passed over since.
+"""The ledger's table of each job's last ended run, and of the fires passed over since.
 
 It is written in the transaction in which a run ends or a fire is passed over, so that no reader has to
 search all runs.
@@ -27,8 +27,8 @@ LAST_RUN = """
     failures = iif(?2 = 'succeeded', 0, failures + excluded.failures),
     elsewhere_at = iif(?2 = 'killed' AND excluded.run <= coalesce(run, 0), elsewhere_at, NULL)
 """
-"""For a run that is over and its state. A run that was killed has neither failed nor succeeded. Of runs that
-overlap, the one that began last stays the last.
+"""Parameters: an ended run and its state. A killed run counts neither as a failure nor as a success. Of
+overlapping runs, the run that began last stays the last.
 """
 PASSED = """
     INSERT INTO last_runs (key, failures, passed, skipped, missed)
@@ -37,17 +37,17 @@ PASSED = """
     ON CONFLICT DO UPDATE SET passed = max(excluded.passed, coalesce(passed, 0)),
     skipped = skipped + excluded.skipped, missed = missed + excluded.missed
 """
-"""For a row of fires that were skipped or missed, and its state."""
+"""Parameters: a row of fires that were skipped or missed, and its state."""
 SUCCEEDED_ELSEWHERE = """
     UPDATE last_runs SET failing_since = NULL, failures = 0, elsewhere_at = ?1 WHERE key = ?2
     AND NOT EXISTS (SELECT 1 FROM runs WHERE id = last_runs.run AND (state IN ('failed', 'timed-out')
     AND ended_at > ?1 OR state IN ('lost', 'unknown') AND coalesce(started_at, fire) > ?1))
 """
-"""Not after a later failure. When a run has ended of which nobody knows how, is not known either."""
+"""A later failure on this node remains. The end of a lost or unknown run is not known: its start counts."""
 
 
 def changes(states: Sequence[tuple[int, State]]) -> list[Work]:
-    """Return the work that follows from rows of runs and the states that have just been written."""
+    """Return the statements that follow from states of runs that have just been written."""
     return [
         (PASSED, [row for row in states if row[1] in NOT_STARTED]),
         (LAST_RUN, [row for row in states if row[1] not in NOT_STARTED]),
@@ -56,5 +56,5 @@ def changes(states: Sequence[tuple[int, State]]) -> list[Work]:
 
 
 def succeeded_elsewhere(rows: Iterable[tuple[str, float | None]]) -> Work:
-    """Return the work of writing that jobs have succeeded on other nodes: keys, and ends in Unix seconds."""
+    """Return the statement for jobs that succeeded on other nodes: keys, and ends in Unix seconds."""
     return SUCCEEDED_ELSEWHERE, [(at, key) for key, at in rows]

@@ -6,20 +6,20 @@ from datetime import datetime
 from pycrond.ledger.database import Database
 from pycrond.ledger.rows import PauseRow
 
-MOST_SECONDS = 1e12  # of a move: numbers stay numbers
+MAX_MOVE = 1e12  # seconds; keeps the times finite
 
 
 class Pauses:
     """Pauses and resumes jobs; pauses survive a restart of the daemon."""
 
     def __init__(self, file: Database, now: datetime) -> None:
-        """A pause that began later than now lasts from now on as long as it was to last."""
+        """A pause whose start is after now begins now, with the same length."""
         self._file = file
         rows = file.db.execute("SELECT key, since, until, reason FROM pauses WHERE ended_at IS NULL")
         self._paused = {row.key: row for row in (PauseRow(*values) for values in rows)}
         for row in [*self._paused.values()]:
             if row.since > now.timestamp():
-                self._move([row], max(now.timestamp() - row.since, -MOST_SECONDS))
+                self._move([row], max(now.timestamp() - row.since, -MAX_MOVE))
 
     def clock_was_turned(self, seconds: float) -> None:
         """Move the ends of all pauses: each is a duration."""
@@ -35,7 +35,7 @@ class Pauses:
         self._file.write((statement, [(seconds, seconds, row.key) for row in rows]))
 
     def reason(self, key: str, now: datetime) -> str | None:
-        """The reason given for a job's pause, which may be empty; None where the job is not paused."""
+        """Return the reason given for a job's pause, which may be empty; None if the job is not paused."""
         pause = self._paused.get(key) if self._paused else None
         if pause is None or (pause.until is not None and now.timestamp() >= pause.until):
             return None
@@ -48,9 +48,9 @@ class Pauses:
         keys = list(keys)
         self.resume(keys, now)
         rows = [PauseRow(key, now.timestamp(), until, reason) for key in keys]
-        # Nobody reads those that are over; so a job has one more row at most, however often it is paused.
-        over = "DELETE FROM pauses WHERE key = ? AND (ended_at < ? OR until < ?)"
-        self._file.write((over, [(key, now.timestamp(), now.timestamp()) for key in keys]))
+        # Ended pauses are deleted, so that a job has few rows, however often it is paused.
+        delete_ended = "DELETE FROM pauses WHERE key = ? AND (ended_at < ? OR until < ?)"
+        self._file.write((delete_ended, [(key, now.timestamp(), now.timestamp()) for key in keys]))
         self._write(rows)
         self._paused |= {row.key: row for row in rows}
 
@@ -85,5 +85,5 @@ class Pauses:
             self._paused.pop(key, None)
 
     def count(self, now: datetime) -> int:
-        """The number of paused jobs."""
+        """Return the number of paused jobs."""
         return sum(self.reason(key, now) is not None for key in self._paused)

@@ -17,15 +17,15 @@ SPANS = """
     WHERE state IN ('claimed', 'waiting', 'running') AND state = 'running'))
     WHERE start < :until AND fire <= :now AND coalesce(until, over, start) >= :start
 """
-SPANS_MARGIN = 86_400  # seconds: `spans` leaves out runs that began earlier before its start and have ended
-RECORDING_TIME = 3600  # seconds in which a daemon that is back has recorded all fires that it missed
+SPANS_MARGIN = 86_400  # seconds; `spans` leaves out ended runs that began longer before its start
+RECORDING_TIME = 3600  # seconds after its start in which a daemon records all fires that it missed
 
 
 class Reader(SharedReader):
     """All queries, of a ledger that can be opened."""
 
     def at(self, key: str, fire: float) -> list[RunRow]:
-        """The runs of a job's fire time, or the record of the missed fires that it is among."""
+        """Return the runs of a job's fire time, or the record of the missed fires that it is among."""
         return self._rows(
             RunRow,
             f"{RUNS} AND runs.key = :key"
@@ -35,17 +35,17 @@ class Reader(SharedReader):
         )
 
     def durations(self) -> dict[str, list[float]]:
-        """The durations of the latest runs of each loaded job in seconds, by key."""
+        """Return the durations of the latest runs of each loaded job in seconds, by key."""
         return self._durations("duration_s")
 
     def spans(self, start: float, until: float, now: float) -> list[SpanRow]:
-        """The runs and missed fires from `start` up to but not including `until` that were due by `now`
-        (the next minute is claimed already), found without a search of all older and newer rows.
+        """Return the runs and missed fires from `start` up to but not including `until` that were due by
+        `now`; runs of the next minute are claimed already. Only a part of the table is searched.
 
-        Ids follow the clock: a row is written when a run starts, or when its absence is noticed. So older
-        rows are left out, except for one day, as a run may begin on the eve and end in between; a run that
-        has not ended is found however old it is. Newer rows are left out, except for the hour after the
-        first of them: a daemon that is back begins by recording what it has missed.
+        Ids follow the clock: a row is written when a run starts, or when a missed fire is noticed. The search
+        begins a day before `start`, for runs that began then and ended later; it finds running ones however
+        old they are. It ends an hour after the first row after `until`: a daemon that was down first records
+        the fires that it missed.
         """
         back = self._first_since(until)
         row = self._db.execute(RECORDED, (back,)).fetchone()
@@ -54,30 +54,30 @@ class Reader(SharedReader):
         return self._rows(SpanRow, SPANS, first=first, last=last, start=start, until=until, now=now)
 
     def _first_since(self, moment: float) -> int:
-        """The smallest id from which on all runs were recorded at that time or later, by bisection."""
+        """Return the lowest id of the runs recorded at that time or later, by bisection."""
         ids = range(1, 1 + (self._db.execute("SELECT max(id) FROM runs").fetchone()[0] or 0))
         return 1 + bisect_left(ids, moment, key=lambda run: self._db.execute(RECORDED, (run,)).fetchone()[1])
 
     def labels(self) -> dict[str, str]:
-        """The users and names for people of all jobs, by key, also of jobs that are gone."""
+        """Return the labels (user and display name) of all jobs by key, also of jobs that are gone."""
         rows = self._db.execute("SELECT key, user, name, command FROM jobs")
         return {key: f"{user}/{display_name(key, name, command)}" for key, user, name, command in rows}
 
     def versions(self) -> list[VersionRow]:
-        """The versions of all jobs, in the order in which they were loaded."""
+        """Return the versions of all jobs, in the order in which they were loaded."""
         return self._rows(
             VersionRow, "SELECT key, canonical, zone, since, until, options FROM job_versions ORDER BY id"
         )
 
     def verdicts(self) -> Iterator[VerdictRow]:
-        """Every run and every fire that was skipped or missed."""
+        """Return the rows of all runs, and of all fires that were skipped or missed."""
         rows = self._db.execute(
             "SELECT id, key, fire, wall, trigger, attempt, state, until, folded FROM runs ORDER BY id"
         )
         return map(VerdictRow._make, rows)
 
     def steps(self) -> list[StepRow]:
-        """The times at which the clock was set, or the daemon's time zone changed."""
+        """Return the times at which the clock was set, or the daemon's time zone changed."""
         return self._rows(
             StepRow, "SELECT at, moved, kind FROM clock_events WHERE kind IN ('step', 'zone') ORDER BY id"
         )

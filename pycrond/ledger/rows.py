@@ -12,7 +12,7 @@ from pycrond.text import rfc3339
 
 
 class VersionRow(NamedTuple):
-    """A job as it was for a time: due in the minutes after `since` up to `until` (None: still)."""
+    """A version of a job, due in the minutes after `since` up to `until` (None: the current version)."""
 
     key: str
     canonical: str | None
@@ -37,7 +37,7 @@ class VerdictRow(NamedTuple):
 
 
 class StepRow(NamedTuple):
-    """A change of the clock by so many seconds, to the time `at`, or of the daemon's time zone, after it."""
+    """A change of the clock by `moved` seconds to the time `at`, or of the daemon's time zone after `at`."""
 
     at: float
     moved: float
@@ -69,7 +69,7 @@ class JobRow(NamedTuple):
 
 
 class FileRows(NamedTuple):
-    """The jobs of a crontab; a file that is read again with the same `stamp` has the same jobs."""
+    """The jobs of a crontab; a later reading of the file with the same `stamp` gives the same jobs."""
 
     file: str
     stamp: str
@@ -109,7 +109,7 @@ class RunRow(NamedTuple):
 
 
 class StandingRow(NamedTuple):
-    """The failures of a job in a row, and its fires that were passed over since its last run began."""
+    """The consecutive failures of a job, and its fires that were passed over since its last run began."""
 
     key: str
     failing_since: float | None
@@ -141,7 +141,7 @@ class ExpectedRow(NamedTuple):
 
 
 class ProcessRow(NamedTuple):
-    """A run that is not over, with what identifies its process and decides about its outcome."""
+    """An unfinished run, with the columns that identify its process and decide about its outcome."""
 
     id: int
     state: State
@@ -152,7 +152,7 @@ class ProcessRow(NamedTuple):
     started_at: float | None
     options: str | None
     boot: str
-    """The boot in which it was seen last."""
+    """The boot of the latest daemon."""
 
 
 class SpanRow(NamedTuple):
@@ -171,7 +171,7 @@ class SpanRow(NamedTuple):
 
 
 class PauseRow(NamedTuple):
-    """A paused job; `until` is None where it stays paused until it is resumed."""
+    """A paused job; `until` is None if it stays paused until it is resumed."""
 
     key: str
     since: float
@@ -201,7 +201,7 @@ def run_json(run: RunRow) -> dict[str, object]:
 
 
 class Unfinished(NamedTuple):
-    """A run of an earlier daemon that is not over, or whose records are not delivered in full."""
+    """A run of an earlier daemon that has not ended, or whose messages are not delivered in full."""
 
     id: int
     key: str
@@ -226,10 +226,10 @@ class Unfinished(NamedTuple):
     delivered: int
     stage: int
     printed: int
-    """As `delivered` and `stage`, but on standard output."""
+    """`printed` and `shown` are like `delivered` and `stage`, for standard output."""
     shown: int
     start_at: float | None
-    """When a waiting run is to start; None where it does not wait for a time."""
+    """When a waiting run is to start; None if it does not wait for a time."""
 
     def fire_of(self, job: Job) -> Fire:
         """Return the fire that it was claimed for."""

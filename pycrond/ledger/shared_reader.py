@@ -34,7 +34,7 @@ CONDITIONS = {
     "until": " AND fire < :until",
 }
 TEXT = partial(str, encoding="utf-8", errors="surrogateescape")
-"""Reads a text that need not be UTF-8: the file may be damaged."""
+"""Reads texts that may not be UTF-8: the file may be damaged."""
 LATEST_RUNS = 20  # of a job, from which its usual duration is computed
 
 
@@ -61,7 +61,7 @@ class SharedReader:
             raise PycrondError(f"there is no ledger at {path}: no daemon has run with this --state-dir yet")
         try:
             self._db = open_read_only(path)
-            weakref.finalize(self, self._db.close)  # also when a command ends by an error
+            weakref.finalize(self, self._db.close)  # also after an error in a command
             self._db.text_factory = TEXT
             self._db.execute("SELECT count(*) FROM daemons").fetchone()
             version: int = self._db.execute("PRAGMA user_version").fetchone()[0]
@@ -100,11 +100,11 @@ class SharedReader:
         return rows
 
     def interrupt_when(self, is_late: Callable[[], bool]) -> None:
-        """Raise sqlite3.OperationalError in a query that is under way when this turns true."""
+        """Raise sqlite3.OperationalError in a running query as soon as `is_late` returns True."""
         self._db.set_progress_handler(is_late, 1000)
 
     def daemon(self) -> DaemonRow | None:
-        """The latest daemon."""
+        """Return the latest daemon."""
         rows = self._rows(
             DaemonRow,
             "SELECT pid, version, started_at, ready_at, loaded_at, stopped_at FROM daemons"
@@ -113,7 +113,7 @@ class SharedReader:
         return rows[0] if rows else None
 
     def jobs(self, offset: int = 0) -> list[JobRow]:
-        """The loaded jobs, in the order of their files and lines."""
+        """Return the loaded jobs, in the order of their files and lines."""
         return self._rows(
             JobRow,
             "SELECT key, name, user, file, line, schedule, canonical, zone, command, options"  # noqa: S608 -- constants
@@ -123,7 +123,7 @@ class SharedReader:
         )
 
     def problems(self) -> list[Problem]:
-        """The errors and warnings of the last load."""
+        """Return the errors and warnings of the last load."""
         return self._rows(
             Problem,
             "SELECT file, line, column, severity, code, message FROM problems"
@@ -132,7 +132,7 @@ class SharedReader:
         )
 
     def last_runs(self, keys: Sequence[str] | None = None) -> dict[str, RunRow]:
-        """The run of each loaded job that ended last, by key; of all jobs, or of some."""
+        """Return the last ended run of each loaded job by key; with `keys`, only of these jobs."""
         # It may have been folded into a row of a lower number meanwhile.
         runs = self._rows(
             RunRow,
@@ -144,7 +144,7 @@ class SharedReader:
         return {run.key: run for run in runs}
 
     def standings(self, keys: Sequence[str] | None = None) -> dict[str, StandingRow]:
-        """The failures in a row and the fires passed over since the last run, by key, of jobs with any."""
+        """Return the consecutive failures and the fires passed over since the last run, by key, if any."""
         rows = self._rows(
             StandingRow,
             "SELECT key, failing_since, failures, passed, skipped, missed, elsewhere_at"  # noqa: S608 -- constants
@@ -156,11 +156,11 @@ class SharedReader:
         return {row.key: row for row in rows}
 
     def totals(self, offset: int = 0) -> list[TotalsRow]:
-        """All runs there have ever been by job and state, in the order in which jobs had their first end."""
+        """Return the totals of all runs by job and state, in the order of the jobs' first ends."""
         return self._rows(TotalsRow, TOTALS, offset=offset)
 
     def expected(self) -> list[ExpectedRow]:
-        """The jobs that are expected to succeed regularly, also those that are gone."""
+        """Return the jobs that are expected to succeed regularly, also those that are gone."""
         return self._rows(
             ExpectedRow,
             "SELECT health.key, name, coalesce(loaded > 0, 0), expect, since, succeeded_at FROM health"  # noqa: S608 -- constants
@@ -169,7 +169,7 @@ class SharedReader:
         )
 
     def processes(self) -> list[ProcessRow]:
-        """The processes of the runs that are not over."""
+        """Return the processes of the runs that are not over."""
         return self._rows(
             ProcessRow,
             "SELECT id, state, reason_code, reason, pid, pid_start, started_at,"  # noqa: S608 -- constants
@@ -178,18 +178,18 @@ class SharedReader:
         )
 
     def unfinished(self) -> list[RunRow]:
-        """The runs that are not over: claimed, waiting or running."""
+        """Return the runs that are not over: claimed, waiting or running."""
         return self._rows(RunRow, f"{RUNS} AND state IN {OPEN} ORDER BY runs.id LIMIT :row_limit")
 
     def runs(self, runs: Sequence[int]) -> list[RunRow]:
-        """The runs with these numbers."""
+        """Return the runs with these numbers."""
         ids = "SELECT value FROM json_each(:runs)"
         return self._rows(RunRow, f"{RUNS} AND runs.id IN ({ids}) ORDER BY runs.id", runs=runs)
 
     def after(self, run: int) -> list[RunRow]:
-        """The runs with higher numbers than this, the lowest first."""
+        """Return the runs with higher numbers than this, the lowest first."""
         statement = RUNS
-        if self._user is not None:  # a user's runs may be few among many: search by job
+        if self._user is not None:  # a user may have few of many runs: search by job
             statement = f"SELECT {RUN} FROM jobs CROSS JOIN runs USING (key) WHERE {OWN}"  # noqa: S608 -- constants
         return self._rows(
             RunRow, f"{statement} AND runs.id > :run ORDER BY runs.id LIMIT :row_limit", run=run
@@ -218,16 +218,16 @@ class SharedReader:
         return self._rows(RunRow, f"{statement} ORDER BY runs.id DESC LIMIT :limit", limit=limit, **values)
 
     def medians(self, keys: Sequence[str] | None = None) -> dict[str, float]:
-        """The usual duration of each loaded job in seconds, by key; of all jobs, or of some.
+        """Return the usual duration of each loaded job in seconds by key; with `keys`, only of these jobs.
 
-        It is the median of the succeeded runs among the latest; a job without any is left out.
+        It is the median of the succeeded runs among the latest; a job without such runs is left out.
         """
         seconds = self._durations("CASE state WHEN 'succeeded' THEN duration_s END", keys)
         return {key: _median(values) for key, values in seconds.items()}
 
     def _durations(self, column: str, keys: Sequence[str] | None = None) -> dict[str, list[float]]:
-        """A column of the latest runs of each job that have a duration; a job without any is left out."""
-        # A text for each job: to fetch a row for each run would take three times as long.
+        """Return `column` of each job's latest runs with a duration; a job without such runs is left out."""
+        # One text for each job: fetching a row for each run takes three times as long.
         rows = self._execute(
             f"SELECT key, (SELECT group_concat(seconds) FROM (SELECT {column} AS seconds FROM runs"  # noqa: S608 -- constants
             " WHERE runs.key = jobs.key AND duration_s NOT NULL ORDER BY runs.id DESC LIMIT :latest))"
@@ -238,7 +238,7 @@ class SharedReader:
         return {key: [float(text) for text in texts.split(",")] for key, texts in rows if texts}
 
     def find_jobs(self, word: str) -> list[str]:
-        """The keys a word may mean: a name, the beginning of a key, or file:line; also of gone jobs."""
+        """Return the keys that a word may mean: a name, a key's beginning or file:line; also of gone jobs."""
         rows = self._execute(
             "SELECT key, name, file, line, loaded, command"  # noqa: S608 -- constants
             f" FROM jobs LEFT JOIN files USING (file) WHERE {OWN}"
@@ -253,7 +253,7 @@ class SharedReader:
         )
 
     def pauses(self, now: float) -> list[PauseRow]:
-        """The jobs that are paused at a time, in Unix seconds."""
+        """Return the jobs that are paused at a time, in Unix seconds."""
         return self._rows(
             PauseRow,
             "SELECT key, since, until, reason FROM pauses WHERE ended_at IS NULL"
@@ -271,5 +271,5 @@ def _median(values: list[float]) -> float:
 
 
 def _with_keys(keys: Sequence[str] | None) -> str:
-    """The condition that leaves some jobs of all."""
+    """Return the condition that selects the jobs with these keys; empty for all jobs."""
     return "" if keys is None else " AND jobs.key IN (SELECT value FROM json_each(:keys))"

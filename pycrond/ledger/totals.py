@@ -1,7 +1,7 @@
 """The ledger's table of all runs that each job has ever had, by state, with their durations.
 
-It is written in the transaction in which a run ends or a fire is passed over. So the numbers only grow, while
-old runs are folded or deleted.
+It is written in the transaction in which a run ends or a fire is passed over. So the numbers never decrease,
+although old runs are folded or deleted.
 """
 
 from collections.abc import Iterable
@@ -24,12 +24,12 @@ _CONFLICT = f"ON CONFLICT DO UPDATE SET ended_at = max(run_totals.ended_at, excl
 COUNT = f"""
     {_INTO} SELECT key, ?2, coalesce(ended_at, 0.0), {", ".join(_VALUES)} FROM runs WHERE id = ?1 {_CONFLICT}
 """  # noqa: S608 -- constants
-"""For a row of runs that have just ended, or of fires that were passed over, and its state."""
+"""Parameters: a row of runs that have just ended, or of fires that were passed over, and its state."""
 MERGE = f"""
     {_INTO} SELECT user || '/', state, ended_at, {", ".join(f"run_totals.{column}" for column in SUMS)}
     FROM run_totals JOIN jobs USING (key) WHERE key = ? AND name IS NULL {_CONFLICT}
 """  # noqa: S608 -- constants
-"""For a job without a name that is forgotten: its runs count for those of its user."""
+"""Parameter: the key of a job that is forgotten. Without a name, its runs are added to those of its user."""
 
 _SUMS = ", ".join(f"sum({column})" for column in SUMS)
 TOTALS = f"""
@@ -37,16 +37,16 @@ TOTALS = f"""
     {_SUMS} FROM run_totals LEFT JOIN jobs USING (key) WHERE key BETWEEN :first_key AND :last_key
     GROUP BY 1, name, state ORDER BY min(run_totals.id) LIMIT :row_limit OFFSET :offset
 """  # noqa: S608 -- constants
-"""All rows in a reader's scope, those of a user's jobs without a name as one."""
+"""All rows in a reader's scope; the rows of a user's nameless jobs are added up."""
 
 
 class TotalsRow(NamedTuple):
-    """All runs that a named job, or all jobs of a user without a name, have ever had in a state."""
+    """All runs that a named job, or all nameless jobs of a user together, have ever had in a state."""
 
     user: str
     name: str | None
     loaded: int
-    """1 if the job is loaded; not to be used of jobs without a name."""
+    """1 if the job is loaded; has no meaning for nameless jobs."""
     state: str
     ended_at: float
     runs: int
@@ -54,7 +54,7 @@ class TotalsRow(NamedTuple):
     measured: int
     """Runs that have a duration."""
     within_1: int
-    """Runs with a duration of at most a second; the following likewise."""
+    """Runs with a duration of at most one second; the next fields likewise."""
     within_10: int
     within_60: int
     within_600: int
@@ -63,6 +63,6 @@ class TotalsRow(NamedTuple):
 
 
 def forgotten(keys: Iterable[tuple[str]]) -> list[Work]:
-    """Return the work before jobs are deleted."""
+    """Return the statements to execute before jobs are deleted."""
     rows = [*keys]
     return [(MERGE, rows), ("DELETE FROM run_totals WHERE key = ?", rows)]

@@ -49,8 +49,8 @@ UNFINISHED = f"""
         UNION SELECT id FROM runs WHERE told < 3
     ) ORDER BY id
 """  # noqa: S608 -- constants
-"""An OR would look at every run instead of at both indexes: 0.12 s for a million, twice at each start."""
-FOUND = """
+"""A UNION uses both indexes. An OR would search all runs: 0.12 s for a million, twice at each start."""
+ADD_RUNNING = """
     INSERT INTO runs (id, key, fire, wall, fold, era, trigger, attempt, state, pid, pid_start, started_at)
     VALUES (?, ?, ?, NULL, 0, 0, ?, ?, 'running', ?, ?, ?) ON CONFLICT DO NOTHING
 """
@@ -61,7 +61,7 @@ WAITING = f"""
 
 
 class Ledger:
-    """An open ledger file. Raises PycrondError where it cannot be opened or made."""
+    """An open ledger file. Raises PycrondError if it cannot be opened or made."""
 
     def __init__(self, path: str) -> None:
         self.file = Database(path)
@@ -84,7 +84,7 @@ class Ledger:
         self.last_run = max(self.last_run, run)
 
     def renew(self) -> None:
-        """Write this daemon into a file that has taken the place of the ledger; `load` writes the rest."""
+        """Write this daemon to a new file that has replaced the ledger; `load` writes the rest."""
         self.jobs.reset()
         self.file.write(self._began)
 
@@ -118,76 +118,76 @@ class Ledger:
         now: datetime,
         through: datetime | None = None,
     ) -> None:
-        """Write the jobs that are loaded from now on, by their files in order, and the problems of these;
-        files whose jobs have not changed are left as they are.
+        """Write the loaded jobs, by files in their order, and the problems of the files. Files whose jobs
+        have not changed are left as they are.
 
-        `through` is the last minute for which the jobs before them have run (`now`): theirs begin after it.
+        `through` (default: `now`) is the last minute of the previous jobs; the new ones are due after it.
         """
         self.file.write(
             *self.jobs.replace(files, (through or now).timestamp()),
             ("DELETE FROM problems", [()]),
-            (PROBLEM, [_problem(one) for one in problems]),
+            (PROBLEM, [_problem(problem) for problem in problems]),
             ("UPDATE daemons SET loaded_at = ? WHERE id = ?", [(now.timestamp(), self.start)]),
         )
 
     # Runs
 
     def latest(self) -> dict[str, float]:
-        """The latest fire time of each job that has a verdict; queued writes are written in order."""
+        """Return the latest fire time of each job that has a verdict, without queued writes."""
         rows = self.file.db.execute(
             "SELECT key, max(coalesce(until, fire)) FROM runs WHERE wall IS NOT NULL GROUP BY key"
         )
         return {str(key): float(fire) for key, fire in rows}
 
     def claim(self, fires: Sequence[Fire], boot: str | None = None) -> list[int | None]:
-        """Write down, durably and at once, all that is about to start: a run id for each fire.
+        """Write claims durably in one transaction, before the runs start; return a run id for each fire.
 
-        None for a fire that was claimed before and must not start again. With `boot`, these are the @reboot
-        fires of that boot, all None if they were claimed before. On a full disk the claims are queued.
+        It is None for a fire that was claimed before and must not start again. With `boot`, the fires are the
+        @reboot fires of that boot, all None if it was claimed before. On a full disk the claims are queued.
         """
-        booted: list[Sequence[object]] = []
+        boot_rows: list[Sequence[object]] = []
         if boot is not None:
             if self.knows_boot(boot):
                 return [None] * len(fires)
-            booted = [(boot,)]
+            boot_rows = [(boot,)]
         with self.file.reading():
-            numbered = self._numbered(fires)
+            run_ids = self._run_ids(fires)
         rows = [
             (
                 *(run, fire.job.key, fire.at.timestamp(), fire.wall, fire.fold, fire.era),
                 *(fire.trigger, fire.attempt, *_start(fire)),
             )
-            for run, fire in zip(numbered, fires, strict=True)
+            for run, fire in zip(run_ids, fires, strict=True)
             if run is not None
         ]
-        boots = ("INSERT INTO boots (boot) VALUES (?) ON CONFLICT DO NOTHING", booted)
+        boots = ("INSERT INTO boots (boot) VALUES (?) ON CONFLICT DO NOTHING", boot_rows)
         self.file.write_durably(boots, (CLAIM, rows))
         self.last_run += len(rows)
         names = {_name(fire) for fire in fires}
         self._promised = self._promised | names if self.file.has_pending else set()
-        return numbered
+        return run_ids
 
     def knows_boot(self, boot: str) -> bool:
         """Return whether the @reboot jobs of that boot were claimed."""
         return bool(self.file.db.execute("SELECT 1 FROM boots WHERE boot = ?", (boot,)).fetchone())
 
-    def _numbered(self, fires: Iterable[Fire]) -> list[int | None]:
+    def _run_ids(self, fires: Iterable[Fire]) -> list[int | None]:
         """Give a number to each fire that was not claimed before."""
-        numbered: list[int | None] = []
+        run_ids: list[int | None] = []
         run, seen = self.last_run, set(self._promised)
         for fire in fires:
             name = _name(fire)
             known = name in seen or self.file.db.execute(CLAIMED, name).fetchone()
             if known and fire.wall is not None:
-                numbered.append(None)
+                run_ids.append(None)
                 continue
             run += 1
-            numbered.append(run)
+            run_ids.append(run)
             seen.add(name)
-        return numbered
+        return run_ids
 
     def pass_over(self, gaps: Iterable[GapRow]) -> list[int]:
-        """Write fires that were passed over, a row for a job and a gap; return the ids of the rows."""
+        """Write fires that were passed over, a row for each gap of a job; return the ids of the rows."""
         numbered = [*enumerate(gaps, self.last_run + 1)]
         self.last_run += len(numbered)
         states = [(run, gap.state) for run, gap in numbered]
@@ -202,7 +202,7 @@ class Ledger:
         self._promised.clear()
 
     def waiting(self) -> list[Unfinished]:
-        """The waiting runs, in the order of their fires."""
+        """Return the waiting runs, in the order of their fires."""
         return [Unfinished(*row) for row in self.file.db.execute(WAITING)]
 
     def wait(self, rows: Sequence[tuple[int, Cause]]) -> None:
@@ -213,17 +213,17 @@ class Ledger:
         self.file.write((statement, [(*_columns(cause), run) for run, cause in rows]))
 
     def move_starts(self, seconds: float) -> None:
-        """Write that waiting runs start later by so many seconds, or with a number below 0 earlier."""
+        """Move the planned starts of waiting runs by `seconds`, earlier if it is negative."""
         where = "state IN ('claimed', 'waiting', 'running') AND start_at IS NOT NULL"
         self.file.write((f"UPDATE runs SET start_at = start_at + ? WHERE {where}", [(seconds,)]))  # noqa: S608
 
     def may_start(self, runs: Sequence[int]) -> bool:
-        """Write, durably, that runs no longer wait; on a full disk return False: they go on waiting."""
+        """Write durably that runs no longer wait. On a full disk return False: they continue to wait."""
         if self.file.has_pending:
             return False
         statement = "UPDATE runs SET state = 'claimed', reason_code = '', reason = '' WHERE id = ?"
         is_written = self.file.write_durably((statement, [(run,) for run in runs]))
-        if not is_written:  # the queue of writes must end with the state that they have
+        if not is_written:  # the last queued write must be their real state
             self.wait([(run, NO_CAUSE) for run in runs])
         return is_written
 
@@ -237,34 +237,34 @@ class Ledger:
         self.file.write((statement, settled), *last_runs.changes(own))
 
     def note(self, rows: Sequence[tuple[int, Cause]]) -> None:
-        """Write the causes for which running runs are being ended."""
+        """Write why running runs are being ended."""
         statement = "UPDATE runs SET reason_code = ?, reason = ? WHERE id = ?"
         self.file.write((statement, [(*_columns(cause), run) for run, cause in rows]))
 
-    def found(self, rows: Iterable[Sequence[object]]) -> None:
-        """Write running runs that this ledger, being new, does not have: id, key, fire, trigger, attempt,
-        pid, start time of the pid in clock ticks, when it started.
+    def add_running(self, rows: Iterable[Sequence[object]]) -> None:
+        """Write running runs that a new ledger does not have: id, key, fire, trigger, attempt, pid, start
+        time of the pid in clock ticks, time of the start.
         """
-        self.file.write((FOUND, [tuple(row) for row in rows]))
+        self.file.write((ADD_RUNNING, [tuple(row) for row in rows]))
 
     def run(self, run: int) -> RunRow | None:
-        """A run, as `history` shows it."""
+        """Return a run, as `history` shows it."""
         row = self.file.db.execute(
             f"SELECT {RUN} FROM runs LEFT JOIN jobs USING (key) WHERE runs.id = ?",  # noqa: S608 -- constants
             (run,),
         ).fetchone()
         return RunRow(*row) if row else None
 
-    # What starts and ends
+    # Starts and ends
 
     def started(self, rows: Iterable[tuple[int, int, int, datetime, float]]) -> None:
-        """Write starts: id, pid, start time of the pid in clock ticks, when, lateness in ms."""
+        """Write starts: id, pid, start time of the pid in clock ticks, time, lateness in ms."""
         self.file.write(
             (STARTED, [(pid, ticks, at.timestamp(), late, run) for run, pid, ticks, at, late in rows])
         )
 
     def finished(self, rows: Iterable[tuple[int, Outcome, datetime, float | None]], *more: Work) -> None:
-        """Write ends, and what follows from them: id, outcome, when, duration in seconds if measured."""
+        """Write ends (id, outcome, time, duration in seconds if measured) and their effects."""
         values, states = [], []
         for run, end, at, duration in rows:
             usage = (end.exit_status, end.signal, end.cpu_s, end.max_rss_kb)
@@ -273,11 +273,11 @@ class Ledger:
         self.file.write((FINISHED, values), *last_runs.changes(states), *more)
 
     def delivered(self, progress: Mapping[int, tuple[int, tuple[int, int], tuple[int, int]]]) -> None:
-        """Write the progress of outputs: bytes spooled, what syslog has taken, and standard output."""
+        """Write the progress of outputs: bytes in the spool, (bytes, stage) of syslog and standard output."""
         self.file.write((DELIVERED, [(size, *a, *b, run) for run, (size, a, b) in progress.items()]))
 
     def unfinished(self) -> list[Unfinished]:
-        """The runs that an earlier daemon left open or not delivered, oldest first."""
+        """Return the runs of earlier daemons that have not ended or are not delivered, oldest first."""
         return [Unfinished(*row) for row in self.file.db.execute(UNFINISHED)]
 
 
@@ -287,14 +287,14 @@ def _columns(cause: Cause) -> tuple[str, str]:
 
 
 def _name(fire: Fire) -> tuple[object, ...]:
-    """The columns that are unique in the ledger, where the fire has a wall minute."""
+    """Return the columns that are unique in the ledger if the fire has a wall minute."""
     return fire.job.key, fire.wall, fire.fold, fire.era, fire.attempt
 
 
 def _start(fire: Fire) -> tuple[str, float | None]:
-    """The state in which a fire is claimed, and when it is to start."""
+    """Return the state in which a fire is claimed, and when it is to start."""
     return (State.WAITING, fire.start_at.timestamp()) if fire.start_at else (State.CLAIMED, None)
 
 
-def _problem(one: Problem) -> tuple[str, int, int, str, str, str]:
-    return storable(one.file), one.line, one.column, one.severity, one.code, storable(one.message)
+def _problem(problem: Problem) -> tuple[str, int, int, str, str, str]:
+    return (storable(problem.file), *problem[1:5], storable(problem.message))

@@ -117,7 +117,7 @@ class Recovery:
                 rows.append((run, key, fire, "schedule", attempt, pid, start, at))
         if not rows:
             return unfinished
-        self._ledger.found(rows)
+        self._ledger.add_running(rows)
         return self._ledger.unfinished()
 
     # A claimed run that was not begun

@@ -74,7 +74,7 @@ def test_a_fire_of_this_node_runs_again_unless_a_retry_waits_or_it_has_done_so(t
     assert dead_nodes.own_fires([fire], {job.key: job}, NOW) == []
     last = fire._replace(attempt=2)
     ((again, _),) = dead_nodes.own_fires([last], {job.key: job}, NOW)
-    table.begin([(again, job.key)], taken={name: run})
+    table.begin([(again, job.key)], earlier_runs={name: run})
     ledger.claim([again])
     assert dead_nodes.own_fires([again], {job.key: job}, NOW) == []
     ledger.close()

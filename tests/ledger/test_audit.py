@@ -82,7 +82,7 @@ def test_no_findings_whatever_happens(loop: Loop, seed: int) -> None:
 
 
 def test_no_findings_after_a_power_cut_that_took_the_latest_writes_of_the_checkpoint(loop: Loop) -> None:
-    """Claims are durable, the checkpoint is not: a minute that it does not have may have had its turn."""
+    """Claims are durable, the checkpoint is not: a minute after the stored one may have been processed."""
     file = loop.state / "last-turn"
     loop.begin(JOBS)
     loop.minutes(3)

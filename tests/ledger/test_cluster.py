@@ -1,4 +1,4 @@
-"""The ledger's part of a cluster: who this node is, and what there is to tell of its fires."""
+"""The ledger's part of a cluster: this node's identity, and the states of its fires to report."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -28,7 +28,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 def begin(table: ClusterTable, fire: Fire = FIRE, *, taken_over: bool = False) -> str:
     taken = {(fire.job.key, fire.wall, fire.fold): None} if taken_over else None
-    (run,) = table.begin([(fire, "me/job")], taken=taken)
+    (run,) = table.begin([(fire, "me/job")], earlier_runs=taken)
     return run
 
 
@@ -77,7 +77,7 @@ def test_a_fire_that_is_taken_over_has_another_uuid(ledger: Ledger) -> None:
 
 
 def test_a_fire_keeps_its_uuid_while_the_disk_is_full(ledger: Ledger) -> None:
-    """What was asked before the disk was full must not be told under another UUID."""
+    """A fire that was asked for before the disk was full must not be reported under another UUID."""
     table = ClusterTable(ledger.file)
     run, file = begin(table), ledger.file
     ledger.file.db.execute("PRAGMA query_only = 1")
@@ -98,14 +98,14 @@ def test_a_fire_that_is_asked_for_again_is_open_again(ledger: Ledger) -> None:
     assert ClusterTable(ledger.file).count_open() == 1
 
 
-# What there is to tell
+# States to report
 
 
 def test_a_fire_without_a_run_was_withdrawn(ledger: Ledger) -> None:
     run = begin(ClusterTable(ledger.file))
     assert open_fires(ledger) == []
     (fire,) = open_fires(ledger, withdrawn_before=NOW + 1)
-    assert (fire.job, fire.run, fire.state, fire.number, fire.told) == ("me/job", run, None, 0, "")
+    assert (fire.job, fire.run, fire.state, fire.number, fire.acknowledged) == ("me/job", run, None, 0, "")
 
 
 def test_the_states_of_a_run_are_told(ledger: Ledger) -> None:
@@ -113,12 +113,12 @@ def test_the_states_of_a_run_are_told(ledger: Ledger) -> None:
     assert open_fires(ledger) == []
     ledger.started([(number, 1, 1, AT, 0.0)])
     assert [fire.state for fire in open_fires(ledger)] == ["running"]
-    ClusterTable(ledger.file).told([(run, "running", False)])
+    ClusterTable(ledger.file).acknowledge([(run, "running", False)])
     assert open_fires(ledger) == []
     ledger.finished([(number, Outcome(State.FAILED, exit_status=3), AT, 1.0)])
     (fire,) = open_fires(ledger)
     assert (fire.state, fire.status, fire.ended, fire.number) == ("failed", 3, NOW, number)
-    ClusterTable(ledger.file).told([(run, "failed", True)])
+    ClusterTable(ledger.file).acknowledge([(run, "failed", True)])
     assert (open_fires(ledger), ClusterTable(ledger.file).count_open()) == ([], 0)
 
 
@@ -131,10 +131,10 @@ def test_a_signal_is_a_status(ledger: Ledger) -> None:
 def test_what_the_database_has_lost_is_told_again(ledger: Ledger) -> None:
     run, number = begin(ClusterTable(ledger.file)), claim(ledger)
     ledger.finished([(number, Outcome(State.SUCCEEDED, exit_status=0), AT, 1.0)])
-    ClusterTable(ledger.file).told([(run, "succeeded", True)])
+    ClusterTable(ledger.file).acknowledge([(run, "succeeded", True)])
     ClusterTable(ledger.file).reopen([(run, "claimed")])
     (fire,) = open_fires(ledger)
-    assert (fire.state, fire.told) == ("succeeded", "claimed")
+    assert (fire.state, fire.acknowledged) == ("succeeded", "claimed")
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_of_several_runs_the_latest_that_was_started_is_told(
             ledger.settle([(number, Cause.of(Reason.PAUSED, ""))], state, AT)
         elif state:
             ledger.finished([(number, Outcome(state, NO_CAUSE), AT, 1.0)])
-    # A claim alone is nothing to tell; one of a second attempt is a retry.
+    # A claim alone is not reported; the claim of a second attempt is a retry.
     expected = [] if told == "claimed" and kind == "era" else [told]
     assert [fire.state for fire in open_fires(ledger)] == expected
 
@@ -168,13 +168,13 @@ def test_of_several_runs_the_latest_that_was_started_is_told(
 @pytest.mark.parametrize(
     ("state", "was_started"),
     [
-        (None, True),  # claimed: it may have been
+        (None, True),  # claimed: it may have been started
         (State.RUNNING, True),
         (State.SUCCEEDED, True),
         (State.UNKNOWN, True),
         (State.SKIPPED, False),
         (State.MISSED, False),
-        (State.WAITING, True),  # the earlier run of the two goes on
+        (State.WAITING, True),  # the earlier run of the two is waiting
     ],
 )
 def test_a_fire_that_may_have_been_started_is_known(

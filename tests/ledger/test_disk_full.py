@@ -18,7 +18,7 @@ from tests.support.loop import Loop
 
 @pytest.fixture
 def filler(loop: Loop, tmpfs: Path) -> Iterator[Path]:
-    """A file that may fill the small file system on which the state directory lies."""
+    """Return a file that can fill the small file system of the state directory."""
     subprocess.run(["mount", "-o", "remount,size=768k", str(tmpfs)], check=True)
     loop.settings = replace(loop.settings, state_dir=str(tmpfs))
     loop.state = tmpfs
@@ -27,7 +27,7 @@ def filler(loop: Loop, tmpfs: Path) -> Iterator[Path]:
 
 
 def fill(filler: Path) -> None:
-    """Let this file take all room on its disk."""
+    """Fill the file system with this file."""
     with open(filler, "ab", buffering=0) as file:
         for size in (4096, 512, 1):
             with contextlib.suppress(OSError):

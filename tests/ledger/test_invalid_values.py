@@ -22,7 +22,7 @@ COMMANDS = {
     "list": 0, "list --json": 0, "history": 0, "history --json": 0, "next": 0, "calendar": 0, "timeline": 0, "doctor": None,
     "audit": None, "why other 12:00": None,
 }  # fmt: skip
-"""The commands that read the ledger, with their exit status; None: it depends on what they find."""
+"""The commands that read the ledger, with their exit status; None: it depends on the stored values."""
 NONSENSE = '{"jitter": "x", "missed": 5, "timeout": -1, "success": 3, "log": "maybe"}'
 VALUES: dict[str, dict[str, list[object]]] = {
     "jobs": {"zone": ["Mars/Base", "/etc/passwd"], "canonical": ["bogus", "1 1 1 1 80 or fixed 0 - -"], "options": ["{", NONSENSE]},

@@ -1,4 +1,4 @@
-"""The failures of a job in a row, and what the ledger takes for its last run."""
+"""The consecutive failures of a job, and the run that the ledger records as its last."""
 
 import random
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ OVERLAP = Cause.of(Reason.OVERLAP, "run 1 still runs")
 
 
 class Runs:
-    """A ledger in which a job is due each minute, and what becomes of that."""
+    """A ledger with a job that is due each minute, and the results of its fires."""
 
     def __init__(self, directory: Path) -> None:
         self.ledger = Ledger(str(directory / "ledger"))
@@ -123,8 +123,8 @@ def test_a_run_that_began_earlier_fails_after_a_success_on_another_node(runs: Ru
         ("succeeded missed", 1, 0, (0, 3)),
         ("skipped skipped", None, 0, (2, 0)),
         ("failed timed-out lost unknown", 4, 4, (0, 0)),
-        ("failed killed", 2, 1, (0, 0)),  # neither a failure nor a success
-        ("failed withdrawn", 1, 1, (0, 0)),  # no run
+        ("failed killed", 2, 1, (0, 0)),  # killed: neither a failure nor a success
+        ("failed withdrawn", 1, 1, (0, 0)),  # withdrawn: not a run
         ("failed killed succeeded", 3, 0, (0, 0)),
         ("succeeded unknown-gap", 2, 3, (0, 0)),
         ("failed failed succeeded failed", 4, 1, (0, 0)),

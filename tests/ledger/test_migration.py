@@ -1,4 +1,4 @@
-"""The migration of a ledger that the version before wrote, when a reason was only a text."""
+"""The migration of a ledger of an older version, in which a reason was only a text."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from pycrond.ledger.writer import Ledger
 DUMP = Path(__file__).with_name("ledger_v5.sql")
 """A ledger of schema version 5: a job that is due every minute, runs in every state, a text of every kind."""
 NOON = datetime(2025, 6, 10, 12, tzinfo=UTC)
-MINUTES = 48  # after noon, the last one with a verdict
+MINUTES = 48  # after noon: the last minute with a verdict
 EVERY = "root/every"
 CODES = {
     "": Reason.NONE,
@@ -55,7 +55,7 @@ RUNS = "SELECT id, state, reason, fire, until, folded, started_at, ended_at, tol
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A ledger file as the version before left it."""
+    """Return a ledger file as the older version left it."""
     with closing(sqlite3.connect(tmp_path / "ledger")) as db:
         db.executescript(DUMP.read_text())
     return tmp_path / "ledger"
@@ -173,7 +173,7 @@ def test_a_run_that_is_archived_joins_a_folded_row_and_never_a_gap(
 
 
 def test_standard_output_goes_on_where_syslog_was(tmp_path: Path) -> None:
-    """A ledger of the version before, which knew only syslog; runs that are delivered stay delivered."""
+    """The older version knew only syslog; delivered runs stay delivered."""
     before = next(number for number, text in enumerate(MIGRATIONS) if "ADD COLUMN shown" in text)
     with closing(sqlite3.connect(tmp_path / "ledger")) as db:
         for text in MIGRATIONS[:before]:

@@ -33,13 +33,13 @@ EVERY, HOURLY, BOOT = jobs_of("#: name=one\n* * * * * x\n#: name=two\n5 * * * * 
 
 
 def fire(number: int = 0, /, **changed: object) -> Fire:
-    """A fire of `EVERY` so many minutes after noon."""
+    """Return a fire of `EVERY`, `number` minutes after noon."""
     plain = Fire(EVERY, NOON + number * MINUTE, 1000 + number)
     return plain._replace(**changed)  # type: ignore[arg-type]
 
 
 def rows(*texts: str) -> list[FileRows]:
-    """The jobs of the file `test` and, with a second text, of the file `other`."""
+    """Return the jobs of the file `test` and, with a second text, of the file `other`."""
     files = zip(("/etc/crontabs/test", "/etc/crontabs/other"), texts, strict=False)
     return [FileRows(file, text, JobRows(jobs_of(text, file=file), "UTC")) for file, text in files]
 
@@ -305,7 +305,7 @@ def test_a_run_whose_job_is_removed_can_be_unfinished(ledger: Ledger) -> None:
 
 
 def versions(ledger: Ledger) -> list[tuple[str, str, float, float | None]]:
-    """Key, command, since and until, in minutes after noon."""
+    """Return key, command, since and until; the times are in minutes after noon."""
     rows = ledger.file.db.execute(
         "SELECT key, command, since, until FROM job_versions ORDER BY id"
     ).fetchall()
@@ -333,7 +333,7 @@ def test_the_versions_of_a_job_record_from_when_to_when_it_was_due(ledger: Ledge
     texts = [
         "#: name=a\n* * * * * x\n",
         "#: name=a\n* * * * * x\n",  # the same: nothing is written
-        "\n\n#: name=a\n* * * * * x\n",  # moved: it is still the same job
+        "\n\n#: name=a\n* * * * * x\n",  # moved to another line: the same job
         "#: name=a\n* * * * * changed\n",
         "",
         "#: name=a\n* * * * * back\n",
@@ -659,7 +659,7 @@ def test_a_daemon_that_was_killed_has_no_stop_time(tmp_path: Path) -> None:
 
 
 def test_work_that_cannot_be_written_leaves_the_queue_and_the_mode_as_they_were(ledger: Ledger) -> None:
-    """Nothing to write drops no queued write; a failure leaves no durable mode behind."""
+    """A write without rows drops no queued write; a failure does not leave the durable mode on."""
     ledger.file.trouble, ledger.file._retry_at = "database or disk is full", float("inf")
     ledger.clock_event("step", 5.0, NOON)
     ledger.file.write()
