@@ -132,9 +132,7 @@ class ClusterTable:
         return str(row[0]) if row else ""
 
     def remember(self, ledger: str, identity: SharedIdentity, timeline: str) -> None:
-        """Write the identity and timeline that a connection has read; a new file in place of a damaged one
-        also gets the node's UUID.
-        """
+        """Write the identity and timeline that a connection read; a new file also gets the node's UUID."""
         self._file.write((REMEMBER, [(ledger, *identity, timeline)]))
 
     # Fires

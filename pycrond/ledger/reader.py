@@ -43,9 +43,8 @@ class Reader(SharedReader):
         `now`; runs of the next minute are claimed already. Only a part of the table is searched.
 
         Ids follow the clock: a row is written when a run starts, or when a missed fire is noticed. The search
-        begins a day before `start`, for runs that began then and ended later; it finds running ones however
-        old they are. It ends an hour after the first row after `until`: a daemon that was down first records
-        the fires that it missed.
+        begins a day before `start`, for runs that ended later; running ones are always found. It ends an hour
+        after the first row after `until`: a daemon that was down first records the fires that it missed.
         """
         back = self._first_since(until)
         row = self._db.execute(RECORDED, (back,)).fetchone()

@@ -1,7 +1,7 @@
-"""Capture of the jobs' output: from the FIFOs to the spools, as it comes.
+"""Capture of the jobs' output: its bytes are moved from the FIFOs to the spools as they arrive.
 
-A run has a FIFO with its number as the name; with `log=split` another one, for standard error, with a minus
-before the number.
+A run has a FIFO with its number as the name; with `log=split` it has a second FIFO for standard error, named
+by the number with a minus before it.
 """
 
 import contextlib
@@ -21,35 +21,35 @@ from pycrond.output.delivery import Delivery
 from pycrond.output.run_log import RunLog
 from pycrond.output.spool import CHUNK_SIZE, Spool
 
-RETRY_INTERVAL = 1.0  # seconds between two tries to write to a full disk
+RETRY_INTERVAL = 1.0  # seconds between two attempts to write to a full disk
 WRITE_BACK_INTERVAL = 1.0  # seconds
 ROOM = 1 << 20  # bytes of delivered output that are deleted at once while the disk is full
-TOLD_INTERVAL = 3600.0  # seconds
-MAX_TAKEN = 4 * CHUNK_SIZE  # bytes read from one FIFO before the others have their turn
-MAX_TURN_TIME = 0.005  # seconds of a turn of the loop, however many FIFOs are full
-BATCH = 16  # FIFOs read between two looks at the clock
-MIN_PAUSE, MAX_PAUSE = 0.001, 0.5  # seconds between two looks at an incomplete line, with `log=split`
+REPORT_INTERVAL = 3600.0  # seconds between two messages about deleted output
+MAX_READ = 4 * CHUNK_SIZE  # bytes read from one FIFO before the next FIFO is read
+MAX_TURN_TIME = 0.005  # seconds in a turn of the loop, even if many FIFOs are full
+BATCH = 16  # FIFOs read between two readings of the clock
+MIN_PAUSE, MAX_PAUSE = 0.001, 0.5  # seconds between two checks of an incomplete line (`log=split`)
 
 
 @dataclass(slots=True, eq=False)
 class CapturedOutput:
-    """The FIFO of a run, or both, and the log that its bytes go to."""
+    """The one or two FIFOs of a run, and the log that gets their bytes."""
 
     log: RunLog
     reader: int  # -1 once the output has ended
-    errors: int = -1  # with `log=split` the FIFO of standard error, which ends with the other
-    pause: float = MIN_PAUSE  # seconds until an incomplete line is looked at again
-    is_counted: bool = False  # among the open FIFOs of its user
-    run_over: bool = False  # the main process is gone: with the last writer the output ends for good
+    errors: int = -1  # with `log=split` the FIFO of standard error; both end together
+    pause: float = MIN_PAUSE  # seconds until an incomplete line is checked again
+    is_counted: bool = False  # it is counted in `open_of_user`
+    run_over: bool = False  # the main process has ended: the output ends with the last writer
 
     @property
     def readers(self) -> dict[int, int]:
-        """The read ends that are open, by the numbers under which the keeper holds them."""
+        """The open read ends, by the numbers under which the keeper holds them."""
         ends = {self.log.run: self.reader, -self.log.run: self.errors}
         return {number: reader for number, reader in ends.items() if reader >= 0}
 
     def move(self, at: float, *, everything: bool) -> int | None:
-        """Move what the FIFOs hold to the spool, as `split_streams.move` does."""
+        """Move the bytes in the FIFOs to the spool, as `split_streams.move` does."""
         if self.errors < 0:
             return self.log.spool.move_from(self.reader, at)
         fifos, is_over = (self.reader, self.errors), self.run_over
@@ -62,64 +62,66 @@ class CapturedOutput:
 
 
 class Capture:
-    """The FIFOs that are open, in a directory of their own."""
+    """The open FIFOs, in a directory of their own."""
 
     def __init__(self, poller: Poller, delivery: Delivery, daemon_log: DaemonLog, directory: str) -> None:
-        """`poller` is that of the loop: it watches a set in which the FIFOs take turns."""
+        """`poller` is the loop's; it watches a poller of all FIFOs, which are read in turns."""
         self._poller = Poller()
         poller.register(self._poller, self.read_ready)
         self._delivery = delivery
         self._daemon_log = daemon_log
         self._directory = directory
-        self._blocked: list[CapturedOutput] = []  # wait for room on the disk
+        self._blocked: list[CapturedOutput] = []  # outputs that wait for room on the disk
         self._retry_at = 0.0
-        self._incomplete: dict[CapturedOutput, float] = {}  # hold incomplete lines; when to look again
-        self._unwritten: set[Spool] = set()  # have grown since the last write-back
+        self._incomplete: dict[
+            CapturedOutput, float
+        ] = {}  # outputs with incomplete lines; the time of the next check
+        self._unwritten: set[Spool] = set()  # spools that have grown since the last write-back
         self._write_back_at = 0.0
         self.trouble = ""
-        """Why output cannot be written; empty while it can."""
+        """The reason why output cannot be written; empty while it can."""
         self.troubled_at = 0.0
-        """Since when, in Unix seconds."""
-        self._told_at = -TOLD_INTERVAL  # when it was logged that kept output is deleted
+        """The start of the trouble, in Unix seconds."""
+        self._reported_at = -REPORT_INTERVAL  # time of the last message about deleted output
         self._closed: list[int] = []
         self.open_of_user: Counter[str] = Counter()
-        """How many FIFOs of each user's runs are open, also of runs that are over."""
+        """The number of open FIFOs of each user's runs, also of runs that have ended."""
         self._freed_users: set[str] = set()
 
     @property
     def open_runs(self) -> list[int]:
-        """The runs that have a FIFO."""
+        """The runs with a FIFO."""
         return [*{abs(int(name)) for name in os.listdir(self._directory)}]
 
     def path(self, run: int) -> str:
-        """The path of a run's FIFO; with a minus before the number, that of standard error."""
+        """Return the path of a run's FIFO; for a negative number, that of its standard error."""
         return os.path.join(self._directory, str(run))
 
     def remove(self, run: int) -> None:
-        """Remove the FIFOs; processes that have them open keep them."""
+        """Remove the FIFOs' names; processes that have them open can still use them."""
         for number in (-run, run):
             with contextlib.suppress(OSError):
                 os.unlink(self.path(number))
 
     def take_closed(self) -> list[int]:
-        """Return the runs whose FIFO was closed since the last call: the keeper may close it too."""
+        """Return the runs whose FIFOs were closed since the last call: the keeper can close them too."""
         closed, self._closed = self._closed, []
         return closed
 
     def watch(self, output: CapturedOutput) -> None:
-        """Read the FIFO whenever there is something in it."""
+        """Read the FIFOs whenever they hold bytes."""
         if not output.is_counted:
             output.is_counted = True
             self.open_of_user[output.log.user] += 1
         for reader in output.readers.values():
-            self._poller.register(reader, lambda: self.read(output, MAX_TAKEN))
+            self._poller.register(reader, lambda: self.read(output, MAX_READ))
 
     def _unwatch(self, output: CapturedOutput) -> None:
         for reader in output.readers.values():
             self._poller.unregister(reader)
 
     def read_ready(self) -> None:
-        """Read FIFOs, each in its turn, as long as there is time in this turn of the loop."""
+        """Read the FIFOs in turns, for as long as a turn of the loop allows."""
         give_up_at = clock.elapsed() + MAX_TURN_TIME
         while clock.elapsed() < give_up_at:
             is_empty = True
@@ -130,8 +132,8 @@ class Capture:
                 break
 
     def run_ended(self, output: CapturedOutput) -> int:
-        """Read what is in the pipe now that the main process is gone, and what other processes print as it
-        comes. Return how many bytes the run has printed by now.
+        """Read the FIFOs after the main process has ended, and later the output of other processes as it
+        arrives. Return the number of bytes that the run has printed by now.
         """
         output.run_over = True
         printed, is_split = output.log.spool.size, output.errors >= 0
@@ -139,15 +141,15 @@ class Capture:
             waiting = output.unread
             self.read(output, waiting, everything=True)
             printed += waiting
-            if is_split:  # a line may have got a newline
+            if is_split:  # `end_line` may have added a newline
                 printed = max(printed, output.log.spool.size)
         if output.reader >= 0 and output not in self._blocked:
             self.watch(output)
         return printed
 
     def read(self, output: CapturedOutput, max_size: int, *, everything: bool = False) -> None:
-        """Move what is in the pipe to the spool, not much more than `max_size` bytes; close it at its end.
-        With `everything`, also an incomplete line of one of two streams.
+        """Move bytes from the FIFOs to the spool, not much more than `max_size`; close the FIFOs at their
+        end. With `everything`, move also an incomplete line of one of two streams.
         """
         spool, at = output.log.spool, clock.now().timestamp()
         self._incomplete.pop(output, None)
@@ -171,9 +173,7 @@ class Capture:
             self._delivery.changed(output.log)
 
     def _wait_for_lines(self, output: CapturedOutput, *, has_moved: bool) -> None:
-        """Look at an incomplete line later, and not at the end of one FIFO: they would wake the loop
-        forever.
-        """
+        """Check an incomplete line later; stop watching a FIFO without a writer: it always wakes the loop."""
         if has_moved:
             output.pause = MIN_PAUSE
             return
@@ -187,7 +187,7 @@ class Capture:
                 self._poller.unregister(reader)
 
     def _no_writers(self, output: CapturedOutput) -> None:
-        """No process has the FIFO open. While the main process lives it may open it again by its name."""
+        """Handle FIFOs that no process has open. While the main process lives, it may open them again."""
         self._unwatch(output)
         if not output.run_over:
             return
@@ -210,8 +210,8 @@ class Capture:
         return users
 
     def _block(self, output: CapturedOutput, error: OSError) -> None:
-        """Leave what is in the pipe there: the disk is full, and the job waits when the pipe is. The oldest
-        delivered output is deleted to make room.
+        """Leave the bytes in the FIFO, because the disk is full; the job waits when the FIFO is full, too.
+        The oldest delivered output is deleted to make room.
         """
         self._unwatch(output)
         if output not in self._blocked:
@@ -220,10 +220,10 @@ class Capture:
         is_full = error.errno in {errno.ENOSPC, errno.EDQUOT}
         self._retry_at = elapsed
         if is_full and self._delivery.make_room(ROOM):
-            if elapsed >= self._told_at + TOLD_INTERVAL:
+            if elapsed >= self._reported_at + REPORT_INTERVAL:
                 detail = "the disk is full: the oldest delivered output is deleted"
                 self._daemon_log.write("WARNING", detail, now, level="warning")
-                self._told_at = elapsed
+                self._reported_at = elapsed
             return
         self._retry_at += RETRY_INTERVAL
         if not self.trouble:
@@ -233,37 +233,37 @@ class Capture:
         self.trouble = os_reason(error)
 
     def blocked_sizes(self) -> list[int]:
-        """Return how many bytes wait in the FIFO of each run whose output cannot be written."""
+        """Return the bytes that wait in the FIFOs of each run whose output cannot be written."""
         return [output.unread for output in self._blocked if output.reader >= 0]
 
     def retry(self, elapsed: float) -> None:
-        """Read again what an incomplete line or a full disk has held up."""
+        """Read again FIFOs that were held up by an incomplete line or a full disk."""
         for output in [output for output, due_at in self._incomplete.items() if elapsed >= due_at]:
             del self._incomplete[output]
             if output.reader >= 0 and output not in self._blocked:
                 self.watch(output)
-                self.read(output, MAX_TAKEN)
+                self.read(output, MAX_READ)
         if not self._blocked or elapsed < self._retry_at:
             return
         blocked, self._blocked = self._blocked, []
         for output in blocked:
             if output.reader >= 0:
                 self.watch(output)
-                self.read(output, MAX_TAKEN, everything=output.run_over)
+                self.read(output, MAX_READ, everything=output.run_over)
         if self.trouble and not self._blocked:
             self.trouble = ""
             self._daemon_log.write("INFO", "output can be written again", clock.now(), level="notice")
 
     def write_back(self, elapsed: float) -> None:
-        """Have the output of the last second written to the disk: the kernel would do so 30 s later. What a
-        turn has no time for waits for the next.
+        """Start writing the output of the last second to the disk; the kernel would wait up to 30 s. Spools
+        for which a turn of the loop has no time wait for the next turn.
         """
         give_up_at = clock.elapsed() + MAX_TURN_TIME
         while self._unwritten and self._write_back_at <= elapsed and clock.elapsed() < give_up_at:
             self._unwritten.pop().begin_write_back()
 
     def retry_in(self, elapsed: float) -> float | None:
-        """Seconds until `retry` or `write_back` has something to do; None if nothing waits."""
+        """Return the seconds until `retry` or `write_back` has something to do; None if there is nothing."""
         waits = [self._retry_at] * bool(self._blocked) + [self._write_back_at] * bool(self._unwritten)
         waits += self._incomplete.values()
         return max(0.0, min(waits) - elapsed) if waits else None

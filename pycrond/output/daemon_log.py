@@ -7,7 +7,7 @@ from pycrond.output.target import Message, Route
 
 
 class DaemonLog:
-    """Messages ``(user) EVENT (detail)``; while a target takes none the newest are kept."""
+    """Messages ``(user) EVENT (detail)``; while a target accepts none, the newest are kept."""
 
     def __init__(self, routes: Iterable[Route], console: Callable[[Message], None]) -> None:
         """`console` is called with each message at once."""

@@ -1,7 +1,7 @@
 """Delivery of the runs' messages from the spools to the targets: syslog and standard output.
 
-At least once, and in order within a run. The ledger stores how much each target has certainly taken; a later
-daemon goes on from there.
+Messages are delivered at least once, and in order within a run. The ledger stores how much each target has
+acknowledged; a later daemon continues there.
 """
 
 from collections import Counter
@@ -21,16 +21,16 @@ from pycrond.output.spool import CHUNK_SIZE, SEGMENT_SIZE, Spool
 from pycrond.output.target import Route, skip_to_end
 from pycrond.settings import Settings
 
-MAX_TURN_TIME = 0.002  # seconds of a turn of the loop, so that output holds up no start
-MAILED_SEGMENTS = 4  # of each end of an output that a mail may want: a mail holds 7 MB
+MAX_TURN_TIME = 0.002  # seconds in a turn of the loop, so that output delays no start
+MAILED_SEGMENTS = 4  # kept at each end of an output that may be mailed: a mail holds 7 MB
 STORE_INTERVAL = 1.0  # seconds
-WAITING_STORE_INTERVAL = 0.05  # seconds; the same while a target has no room
+WAITING_STORE_INTERVAL = 0.05  # seconds; STORE_INTERVAL while a target has no room
 STORE_SIZE = {SYSLOG: 1 << 18, STREAM: 1 << 15}
-"""Bytes that a target has taken before that is stored: they are sent again after a crash."""
+"""Bytes acknowledged by a target after which the progress is stored; after a crash they are sent again."""
 
 
 class Delivery:
-    """The logs of the runs that a target does not have in full."""
+    """The logs of runs that are not delivered in full."""
 
     def __init__(
         self,
@@ -40,8 +40,8 @@ class Delivery:
         daemon_log: DaemonLog,
         shares: Shares,
     ) -> None:
-        """`routes` are those of the targets, by their places. Without one, output is delivered as it comes,
-        and both ends of it are kept.
+        """`routes` has the routes to the targets, by their places. Without a target, output counts as
+        delivered at once, and both ends of it are kept.
         """
         self._settings = settings
         self._shares = shares
@@ -55,15 +55,15 @@ class Delivery:
         self._logs: dict[int, RunLog] = {}
         self.kept = KeptOutput(settings.spool_dir, self._logs.__contains__, ledger.archive.users)
         self._job_output = JobOutput(settings, ledger.archive, self.kept, self._logs)
-        self._waiting: Counter[str] = Counter()  # bytes of each user that a target has not taken
+        self._waiting: Counter[str] = Counter()  # bytes of each user that are not delivered
         self._waiting_size = 0  # bytes of all users
-        self._held_size = 0  # bytes that all targets have of runs that are not delivered in full
-        self._reclaim_at = 0  # bytes held at which more of them may be given back than at the last try
-        self._dropped_size = 0  # bytes that were dropped, as too much waited
-        self._dropped_at: float | None = None  # when that was last, in Unix seconds
+        self._held_size = 0  # delivered bytes on disk, of runs that are not delivered in full
+        self._reclaim_at = 0  # size held from which a new attempt to give bytes back may succeed
+        self._dropped_size = 0  # bytes dropped because too much waited
+        self._dropped_at: float | None = None  # the last time of that, in Unix seconds
         self._changed: dict[int, RunLog] = {}
-        self._stored_at = self._store_at = 0.0  # by the clock of elapsed time
-        self._unstored = 0.0  # what targets have taken since, in units of STORE_SIZE
+        self._stored_at = self._store_at = 0.0  # by clock.elapsed
+        self._unstored = 0.0  # bytes acknowledged since then, in units of STORE_SIZE
 
     @property
     def backlog(self) -> int:
@@ -71,7 +71,7 @@ class Delivery:
         return len(self._logs)
 
     def figures(self) -> dict[str, Any]:
-        """Return how much waits, how much is delivered, and how much was dropped, in bytes."""
+        """Return the bytes that wait, that are delivered and kept, and that were dropped."""
         waiting = [log for log in self._logs.values() if log.waiting_size]
         return {
             "waiting_runs": len(waiting),
@@ -83,7 +83,7 @@ class Delivery:
         }
 
     def add(self, logs: Sequence[RunLog]) -> None:
-        """Deliver these runs, each from its own positions on."""
+        """Deliver these runs, each from its positions on."""
         has_mailer = machine.is_mailer_available(self._settings.mailer)
         for log in logs:
             log.positions = {place: log.positions.get(place, Position()) for place in self._routes}
@@ -92,7 +92,7 @@ class Delivery:
             self.changed(log)
 
     def changed(self, log: RunLog) -> None:
-        """Look at a run again: it began or ended, or its output grew or ended."""
+        """Note that a run began or ended, or that its output grew or ended."""
         self._changed[log.run] = log
         for route in self._routes.values():
             route.add(log)
@@ -106,7 +106,7 @@ class Delivery:
                 self._logs[run].mailed = True
 
     def mail_done(self, run: int) -> None:
-        """Stop keeping a run's output for a mail: what is delivered is deleted."""
+        """Stop keeping a run's output for a mail: the delivered part is deleted."""
         log = self._logs.get(run)
         if log is None and self._routes:
             spool = Spool(self._settings.spool_dir, run)
@@ -121,7 +121,7 @@ class Delivery:
     # The limits
 
     def _count_waiting(self, log: RunLog) -> None:
-        """Count what a target or a file has not taken, and what is kept for a mail beyond a segment."""
+        """Count bytes that a target or a file has not received, or that exceed a segment kept for a mail."""
         is_open = self._logs.get(log.run) is log
         size = max(0, log.spool.size - log.done) if is_open else 0
         if is_open and log.mailed:
@@ -135,8 +135,8 @@ class Delivery:
         log.waiting_size = size
 
     def _enforce_limits(self, user: str) -> None:
-        """Drop the oldest output that waits: of this user beyond its share; beyond the limit of all users, of
-        the user with the most, once all is deleted that is delivered of finished runs.
+        """Drop the oldest waiting output of this user beyond its share. Beyond the limit of all users, delete
+        the delivered output of ended runs, then drop the waiting output of the user with the most.
         """
         share = self._shares.spooled if self._shares.is_limited(user) else 0
         if share and self._waiting[user] > share:
@@ -153,8 +153,8 @@ class Delivery:
         return self._waiting_size + self.kept.size - self._limit if self._limit else 0
 
     def make_room(self, size: int) -> int:
-        """Delete so many bytes, or more, that are delivered, as the disk is full; at last also what only
-        mails and files wait for. Return how many; less if there are no more.
+        """Delete at least `size` delivered bytes, because the disk is full; if there are none, bytes that
+        only mails and files wait for. Return the number of deleted bytes, which may be less.
         """
         freed = self._reclaim(size)
         waiting = [log for log in self._logs.values() if log.mailed or log.filed is not None]
@@ -165,7 +165,7 @@ class Delivery:
         return freed
 
     def _reclaim(self, size: int) -> int:
-        """Delete kept output, then the delivered fronts of the output of runs that go on."""
+        """Delete kept output, then the delivered beginnings of the output of running runs."""
         freed = self.kept.free(size)
         for log in sorted(self._logs.values(), key=lambda log: -log.held_size) if freed < size else ():
             if freed >= size or not log.held_size:
@@ -175,14 +175,14 @@ class Delivery:
         return freed
 
     def _give_back(self, log: RunLog) -> int:
-        """Give the delivered front of a run's output back to the disk, unless a mail may want it."""
+        """Give the delivered beginning of a run's output back to the disk, unless it may be mailed."""
         given_back = 0 if log.mailed else log.spool.give_back(log.done)
         self._count_waiting(log)
         return given_back
 
     def _drop(self, user: str, excess: int, limit: str) -> None:
-        """Delete so many bytes, or more, of a user's oldest runs: first what only a mail waits for, then all
-        that waits of a run. `limit` is what must not be exceeded.
+        """Delete at least `excess` bytes of a user's oldest runs: first bytes that only a mail waits for,
+        then all waiting bytes of a run. `limit` is the exceeded limit, for the message.
         """
         logs = [log for log in self._logs.values() if log.user == user and log.waiting_size]
         for log in [log for log in logs if log.mailed]:
@@ -195,17 +195,17 @@ class Delivery:
             size = max(0, log.spool.size - log.taken.sent)
             skip_to_end(log)
             excess -= self._delete(log)
-            if not size:  # only a file waited for it
+            if not size:  # only a file was to get the bytes
                 continue
             self._dropped_size, self._dropped_at = self._dropped_size + size, clock.now().timestamp()
             detail = f"{size} bytes that run {log.run} printed: {limit} wait for {self._awaited}"
             self._daemon_log.write("DROPPED", detail, clock.now(), level="err")
 
     def _delete(self, log: RunLog) -> int:
-        """Delete what is delivered of a run at once, and return by how much less waits."""
+        """Delete the delivered output of a run now; return by how many bytes less is waiting."""
         before = log.waiting_size
         sent = log.taken.sent
-        if log.filed is not None:  # nor does the file get it
+        if log.filed is not None:  # the file does not get it either
             log.filed = max(log.filed, sent)
         log.spool.drop_before(sent)
         log.spool.give_back(sent)
@@ -214,7 +214,7 @@ class Delivery:
         return before - log.waiting_size
 
     def step(self, now: datetime, elapsed: float) -> bool:
-        """Send what the targets take within a moment; return whether there is more that they would take."""
+        """Send what the targets accept within MAX_TURN_TIME; return whether they would accept more."""
         more = False
         for place, route in self._routes.items():
             route.target.tick(elapsed)
@@ -233,13 +233,11 @@ class Delivery:
         return more
 
     def retry_in(self, elapsed: float) -> float | None:
-        """Seconds until progress is to be stored; None if it is."""
+        """Return the seconds until progress is to be stored; None if there is none."""
         return max(0.0, self._store_at - elapsed) if self._changed else None
 
     def _count_kept(self) -> bool:
-        """Count what earlier daemons left, and delete what is beyond the limit; return whether there is
-        more.
-        """
+        """Count output of earlier daemons, delete output beyond the limit; return whether there is more."""
         is_counting = self.kept.count()
         excess = self._excess + self._held_size if self._limit else 0
         if excess > 0 and (self.kept.size or self._held_size >= self._reclaim_at):
@@ -262,8 +260,8 @@ class Delivery:
         self._unstored = 0.0
 
     def _row(self, log: RunLog) -> tuple[int, Progress, Progress]:
-        """Return the progress of a run for the ledger. A target that this daemon does not have would go on
-        from where the others are.
+        """Return the progress of a run for the ledger. A target that this daemon does not have gets the
+        position up to which all others have the log.
         """
         taken = Progress(log.spool.size, ALL_SENT) if log.is_delivered else log.taken
         positions = {} if log.is_delivered else log.positions

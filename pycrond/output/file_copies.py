@@ -1,7 +1,7 @@
-"""The option `output`: what a job prints is appended to a file, too.
+"""The option `output`: a job's output is also appended to a file.
 
-A process of the job's user (`host/user_files.py`) writes the file. It is fed from the spool through a socket
-that never blocks the daemon, and answers how many bytes it has written; the ledger stores that.
+A process of the job's user (`host/user_files.py`) writes the file. It gets the output from the spool
+through a socket that never blocks the daemon, and answers the number of bytes written; the ledger stores it.
 """
 
 import os
@@ -16,22 +16,20 @@ from pycrond.ledger.database import Database
 from pycrond.output.daemon_log import DaemonLog
 from pycrond.output.run_log import RunLog
 
-WINDOW = 1 << 16  # bytes that are under way at most
+WINDOW = 1 << 16  # bytes sent to a writer and not answered yet, at most
 MAX_TURN_TIME = 0.002  # seconds of a turn of the loop
-STORE_INTERVAL = 0.2  # seconds: a crash may repeat what was written since
+STORE_INTERVAL = 0.2  # seconds; after a crash the bytes written since then may be repeated
 RETRY_INTERVAL = 10.0  # seconds after an error
 RETRY_TIME = 60.0  # seconds in which errors are retried after the end of a run
-MAX_BEHIND = 16 << 20  # bytes of a run that wait while its file cannot be written; older ones are left out
-FINISH_TIME = 0.3  # seconds of a stop in which the writers answer
+MAX_BEHIND = 16 << 20  # bytes of a run that wait while its file cannot be written; older bytes are left out
+FINISH_TIME = 0.3  # seconds that a stop waits for the writers' answers
 ANSWER_SIZE = 8  # bytes: a number of bytes written, or an error number below 0
 BEGIN = "INSERT OR REPLACE INTO copies (run, path, umask, written) VALUES (?, ?, ?, ?)"
 MOVE = "UPDATE copies SET written = ? WHERE run = ?"
 END = "DELETE FROM copies WHERE run = ?"
 
 StartWriter = Callable[[str, bytes, str], socket.socket]
-"""Starts a process of a user's that appends to a path, with a umask, and returns a socket to it. Raises
-PycrondError or OSError.
-"""
+"""Starts a process of a user that appends to a path; returns a socket. Raises PycrondError or OSError."""
 
 
 @dataclass(slots=True, eq=False)
@@ -40,12 +38,12 @@ class _Copy:
     path: bytes
     umask: str
     sent: int = 0  # offset up to which a writer has the output
-    stored: int = 0  # offset up to which the ledger says that it is written
+    stored: int = 0  # offset up to which the ledger has it as written
     channel: socket.socket | None = None
-    answer: bytes = b""  # the beginning of one
+    answer: bytes = b""  # the beginning of an answer
     retry_at: float = 0.0
     give_up_at: float | None = None
-    is_told: bool = False  # the log has a message about an error
+    is_reported: bool = False  # an error was logged
 
     @property
     def written(self) -> int:
@@ -79,17 +77,19 @@ class FileCopies:
         self._file.write((BEGIN, [(log.run, path, umask, 0)]))
 
     def resume(self, log: RunLog) -> None:
-        """Go on with a run of an earlier daemon, if its output is appended to a file."""
+        """Continue a run of an earlier daemon, if its output is appended to a file."""
         statement = "SELECT path, umask, written FROM copies WHERE run = ?"
         if row := self._file.db.execute(statement, (log.run,)).fetchone():
             path, umask, log.filed = row
             self._copies[log.run] = _Copy(log, path, umask, row[2], row[2])
 
     def step(self, elapsed: float, changed: Callable[[RunLog], None]) -> None:
-        """Send output to the writers for a moment; `changed` is told of logs whose copy has moved on."""
+        """Send output to the writers for at most MAX_TURN_TIME; call `changed` for logs with progress."""
         give_up_at = elapsed + MAX_TURN_TIME
         for run in [*self._copies]:
-            copy = self._copies[run] = self._copies.pop(run)  # those behind it come first in the next turn
+            copy = self._copies[run] = self._copies.pop(
+                run
+            )  # moved to the end: the next turn begins with the others
             self._feed(copy, elapsed)
             if clock.elapsed() >= give_up_at:
                 break
@@ -99,15 +99,15 @@ class FileCopies:
 
     def _feed(self, copy: _Copy, elapsed: float) -> None:
         log = copy.log
-        log.filed = max(copy.written, log.spool.kept_start)  # beyond a limit, what waited was dropped
-        if copy.is_told and not copy.channel:
+        log.filed = max(copy.written, log.spool.kept_start)  # waiting output beyond a limit was dropped
+        if copy.is_reported and not copy.channel:
             log.filed = max(log.filed, log.spool.size - MAX_BEHIND)
         copy.sent = max(copy.sent, log.filed)
         try:
             while copy.can_be_sent and elapsed >= copy.retry_at:
                 channel = copy.channel or self._open(copy)
                 data = log.spool.read(copy.sent, WINDOW - (copy.sent - copy.written))
-                if not data:  # somebody has deleted it
+                if not data:  # the spool was deleted by another process
                     copy.retry_at = elapsed + RETRY_INTERVAL
                     break
                 copy.sent += channel.send(data)
@@ -115,7 +115,7 @@ class FileCopies:
             pass
         except (PycrondError, OSError) as error:
             if copy.channel:
-                self._read(copy)  # it says why it has ended
+                self._read(copy)  # the writer's last answer has the reason
             else:
                 self._fail(copy, os_reason(error))
 
@@ -126,7 +126,7 @@ class FileCopies:
         return channel
 
     def _read(self, copy: _Copy) -> None:
-        """Read what a writer answers."""
+        """Read the answers of a writer."""
         try:
             data = copy.channel.recv(WINDOW) if copy.channel else b""
         except (BlockingIOError, TimeoutError):
@@ -145,11 +145,11 @@ class FileCopies:
                 copy.log.filed = copy.written + number
 
     def _fail(self, copy: _Copy, reason: str) -> None:
-        """Log the first error of a run; try again later, from what is certainly in the file."""
+        """Log the first error of a run; try again later, after the bytes that are certainly in the file."""
         self._close(copy)
         copy.sent, copy.retry_at = copy.written, clock.elapsed() + RETRY_INTERVAL
-        if not copy.is_told:
-            copy.is_told = True
+        if not copy.is_reported:
+            copy.is_reported = True
             detail = f"cannot append output of run {copy.log.run} to {os.fsdecode(copy.path)}: {reason}"
             self._daemon_log.write("WARNING", detail, clock.now(), level="warning")
 
@@ -181,14 +181,14 @@ class FileCopies:
             changed(copy.log)
 
     def retry_in(self, elapsed: float) -> float | None:
-        """Seconds until `step` has something to do; None if it has to wait for nothing."""
+        """Return the seconds until `step` has something to do; None if it has nothing to wait for."""
         waits = [max(0.0, copy.retry_at - elapsed) for copy in self._copies.values() if copy.can_be_sent]
         if any(copy.written != copy.stored or copy.is_over for copy in self._copies.values()):
             waits.append(max(0.0, self._stored_at + STORE_INTERVAL - elapsed))
         return min(waits, default=None)
 
     def finish(self) -> None:
-        """Let the writers write what they have, for a moment, and store that: the daemon ends."""
+        """Let the writers write what they have received, for at most FINISH_TIME; store the progress."""
         give_up_at = clock.elapsed() + FINISH_TIME
         copies = [copy for copy in self._copies.values() if copy.channel]
         for copy in copies:

@@ -1,4 +1,4 @@
-"""The option and setting `keep-output`: how much delivered output of a job stays on disk."""
+"""The option and setting `keep-output`: the limit of a job's delivered output on disk."""
 
 from collections.abc import Mapping
 
@@ -12,12 +12,12 @@ MAX_DELETED = 100  # runs whose output is deleted at once
 
 
 def smaller(option: int | None, setting: int) -> int | None:
-    """Return the limit of a job: a user's option cannot exceed the setting, of which 0 means no limit."""
+    """Return the limit of a job: a user's option cannot exceed the setting; a setting of 0 is no limit."""
     return min((limit for limit in (option, setting or None) if limit is not None), default=None)
 
 
 class JobOutput:
-    """Deletes the oldest delivered output of a job beyond its limit, also of runs that go on."""
+    """Deletes the oldest delivered output of a job beyond its limit, also of running runs."""
 
     def __init__(
         self, settings: Settings, archive: Archive, kept: KeptOutput, logs: Mapping[int, RunLog]
@@ -29,11 +29,11 @@ class JobOutput:
         self._kept = kept
         self._logs = logs
         self._sizes: dict[str, dict[int, int]] = {}  # bytes of each run of the jobs with a limit
-        self._mailed: set[int] = set()  # runs whose output a mail may want
+        self._mailed: set[int] = set()  # runs whose output may be mailed
 
     def enforce(self, log: RunLog) -> None:
-        """Delete output of the job of a run, whose delivery has moved on, down to its limit, of runs that are
-        over first. What a mail waits for stays.
+        """Delete delivered output of a run's job down to the job's limit, of ended runs first. Output that
+        may be mailed stays.
         """
         limit = smaller(log.keep_output, self._limit)
         if limit is None or not log.key:
@@ -51,10 +51,10 @@ class JobOutput:
         oldest = sorted(sizes.keys() - self._mailed, key=lambda run: (run in self._logs, run))
         for run in oldest[:MAX_DELETED] if excess > 0 else ():
             size = sizes[run]
-            if other := self._logs.get(run):
-                front = whole_blocks(other.done - max(0, size - excess))
-                other.spool.give_back(min(front, other.done))
-                sizes[run] = _delivered(other)
+            if open_log := self._logs.get(run):
+                front = whole_blocks(open_log.done - max(0, size - excess))
+                open_log.spool.give_back(min(front, open_log.done))
+                sizes[run] = _delivered(open_log)
             elif not (left := self._shorten(run, size, excess, log.user)):
                 del sizes[run]
             else:
@@ -64,11 +64,11 @@ class JobOutput:
                 break
 
     def mail_done(self, run: int) -> None:
-        """Note that no mail waits for the output of a run any more."""
+        """Note that no mail needs the output of a run any more."""
         self._mailed.discard(run)
 
     def _read(self, key: str, limit: int) -> dict[int, int]:
-        """Return the sizes of the kept output of a job, which are those of last segments."""
+        """Return the sizes of a job's kept output by run: only the last segment of each is kept."""
         sizes: dict[int, int] = {}
         total = 0
         for run, size in self._archive.printed(key):
@@ -80,7 +80,7 @@ class JobOutput:
         return sizes
 
     def _shorten(self, run: int, size: int, excess: int, user: str) -> int:
-        """Delete the kept output of a run, or only its front if that is enough; return the bytes left."""
+        """Delete the kept output of a run, or only its beginning if that is enough; return the bytes left."""
         front = whole_blocks(excess)
         if front < size:
             spool = Spool(self._directory, run)
@@ -92,7 +92,7 @@ class JobOutput:
 
 
 def _delivered(log: RunLog) -> int:
-    """Return how much of a run's output is on disk although it is delivered, and no mail waits for it."""
+    """Return the delivered bytes of a run's output on disk that no mail needs."""
     sent = log.done
     size = max(0, sent - log.spool.kept_start)
     return min(size, (sent - 1) % SEGMENT_SIZE + 1) if log.mailed else size

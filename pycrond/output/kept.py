@@ -1,6 +1,6 @@
-"""The delivered output of runs, which stays on disk for people until there is no room for it.
+"""The delivered output of runs, which stays on disk for users until there is no room for it.
 
-The files themselves say what there is. After a start they are counted, a directory at a time.
+No other record of it exists: after a start the files are counted, a directory at a time.
 """
 
 import contextlib
@@ -12,18 +12,18 @@ from collections.abc import Callable, Mapping
 from pycrond import clock
 from pycrond.output import spool
 
-MAX_TURN_TIME = 0.002  # seconds of a turn of the loop in which files are counted
+MAX_TURN_TIME = 0.002  # seconds in a turn of the loop for counting files
 MAX_DELETED = 100  # runs whose output is deleted at once
 
 
 class KeptOutput:
-    """Counts the delivered output, and deletes the oldest of the user who has the most."""
+    """Counts the delivered output, and deletes the oldest output of the user with the most."""
 
     def __init__(
         self, directory: str, is_open: Callable[[int], bool], users: Callable[[int, int], Mapping[int, str]]
     ) -> None:
-        """`is_open` tells whether the output of a run is not delivered in full yet: it is not kept output.
-        `users` returns the users of the runs from a number up to another one.
+        """`is_open` returns whether the output of a run is not delivered in full, so that it does not count.
+        `users` returns the users of the runs from a first to a last number.
         """
         self._directory = directory
         self._is_open = is_open
@@ -33,7 +33,7 @@ class KeptOutput:
         self._oldest: dict[str, deque[int]] = {}  # some runs of each user, the oldest first
         self._of_user: Counter[str] = Counter()  # bytes
         self.size = 0
-        """Bytes on disk, as far as they are counted."""
+        """Bytes on disk that were counted so far."""
 
     def _thousands(self) -> list[int]:
         """Return the numbers of the directories, each of a thousand runs, in order."""
@@ -42,7 +42,7 @@ class KeptOutput:
         return []
 
     def count(self) -> bool:
-        """Count for a moment what earlier daemons left; return whether there is more to count."""
+        """Count the output that earlier daemons left, for MAX_TURN_TIME; return whether there is more."""
         give_up_at = clock.elapsed() + MAX_TURN_TIME
         while self._uncounted and clock.elapsed() < give_up_at:
             self._count_directory()
@@ -76,7 +76,7 @@ class KeptOutput:
         return self._users(run, run).get(run, "")
 
     def add(self, run: int, size: int, user: str) -> None:
-        """Count output of a run that has become kept output; less than 0: that was deleted."""
+        """Count output of a run that has become kept output; a negative size means deleted output."""
         thousand = run // 1000
         if thousand in self._uncounted:
             return
@@ -90,8 +90,8 @@ class KeptOutput:
         self.size += change
 
     def remove(self, run: int, user: str, size: int = sys.maxsize) -> int:
-        """Delete the kept output of a run; return the bytes on disk that it had. `size` is what it printed,
-        if that is known: to look for segments takes longer than to delete one.
+        """Delete the kept output of a run; return its bytes on disk. `size` is the number of bytes that the
+        run printed, if known: to search for segments takes longer than to delete a single one.
         """
         is_single = size < spool.SEGMENT_SIZE
         segments = [0] if is_single else spool.segments(self._directory, run)
@@ -102,8 +102,8 @@ class KeptOutput:
         return freed
 
     def free(self, size: int) -> int:
-        """Delete so many bytes of kept output, or more, always of the user with the most. Return
-        how many, which may be less because there is no more, or not now.
+        """Delete at least `size` bytes of kept output, always of the user with the most. Return the number of
+        deleted bytes: less if there are no more, or after MAX_DELETED runs.
         """
         freed = deleted = 0
         while freed < size and deleted < MAX_DELETED and (user := self._greatest_user()) is not None:
@@ -125,7 +125,7 @@ class KeptOutput:
                 self._count_directory()
 
     def _find_oldest(self, user: str) -> bool:
-        """Find the oldest runs of a user; False if there are none, so that none count any more."""
+        """Find the oldest runs of a user; return False if there are none, and correct its count."""
         sizes, oldest = self._sizes[user], self._oldest.setdefault(user, deque())
         while not oldest and sizes:
             thousand = min(sizes)

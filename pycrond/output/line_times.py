@@ -1,10 +1,9 @@
 """The times at which a run's output was read, and the streams, in small files beside the spool.
 
 A mark is 8 bytes, in the byte order of the machine: a position in a segment, the time at which the bytes from
-there on were read, and, with `log=split`, the stream that they come from. The mark of a run's first byte has
-its place in a file that a thousand runs share, since most runs print at one time only; the others of a
-segment, and all of a run with `log=split`, follow each other in a file of its own. The keeper writes marks
-too.
+there on were read, and, with `log=split`, their stream. The mark of a run's first byte is in a file that a
+thousand runs share, since most runs print at one time only. The other marks of a segment, and all marks of a
+run with `log=split`, are in a file of the segment. The keeper writes marks, too.
 """
 
 import contextlib
@@ -21,7 +20,7 @@ TIME_MASK = (1 << TIME_BITS) - 1
 POSITION_BIT = 43  # of a mark: the lowest of the position
 SPLIT, ERROR = 1 << 63, 1 << TIME_BITS  # of a mark: the stream is known; it is standard error
 NOT_SPLIT, STDOUT, STDERR = "output", "stdout", "stderr"
-"""The streams; the first where standard output and standard error are not told apart."""
+"""The streams; the first if standard output and standard error are not separate."""
 STREAM_BITS = {NOT_SPLIT: 0, STDOUT: SPLIT, STDERR: SPLIT | ERROR}
 STREAMS = {bits: stream for stream, bits in STREAM_BITS.items()}
 MARK_SIZE = 8  # bytes
@@ -48,18 +47,18 @@ class LineTimes:
     """The marks of a run's segments; the latest segment that was read is kept in memory."""
 
     def __init__(self, directory: str, run: int) -> None:
-        """`directory` is that of the spools."""
+        """`directory` is the directory of the spools."""
         self._directory = directory
         self._run = run
         self._noted = (-1, 0.0, "")  # segment, time and stream of the latest mark that was written
-        self._written = 0  # marks
+        self._written = 0  # the number of marks
         self._read = (-1, -1)  # the segment in memory, and `_written` when it was read
         self._marks = array("Q")
 
     def note(self, segment: int, position: int, at: float, stream: str = NOT_SPLIT) -> None:
-        """Write that the bytes from a position on were read at a time. On a full disk nothing is written, and
-        these bytes seem to have come with those before them; but a stream must be written: raises OSError.
-        Where the marks are too many, the streams are not told apart for a while.
+        """Write a mark: the bytes from a position on were read at this time. On a full disk none is written,
+        and the bytes get the time of those before them; a stream must be written: then OSError is raised. If
+        there are too many marks, the streams are not separated for a while.
         """
         noted_segment, noted_at, noted_stream = self._noted
         is_other = (segment, stream) != (noted_segment, noted_stream)
@@ -78,7 +77,7 @@ class LineTimes:
                     has_room, stream = noted_stream != NOT_SPLIT, NOT_SPLIT
                 if has_room:
                     mark = _mark(position, at, stream)
-                    size = size if is_first else size // MARK_SIZE * MARK_SIZE  # a full disk may have cut one
+                    size = size if is_first else size // MARK_SIZE * MARK_SIZE  # a full disk may cut a mark
                     os.pwrite(descriptor, mark, size)
             finally:
                 os.close(descriptor)
@@ -86,19 +85,19 @@ class LineTimes:
         self._written += 1
 
     def between(self, segment: int, start: int, end: int) -> list[Mark]:
-        """Return the marks of a segment's bytes from `start` up to, not including, `end`, in order; the first
-        stands at `start`. No marks: the output is of an older version.
+        """Return the marks of a segment's bytes from `start` up to but not including `end`, in order; the
+        first mark is at `start`. Output of an older version has no marks.
         """
         marks = self._between(segment, start, end)
         return [(max(start, _position(mark)), (mark & TIME_MASK) / 1000) for mark in marks]
 
     def streams(self, segment: int, start: int, end: int) -> list[StreamMark]:
-        """Return the streams of a segment's bytes, as `between` returns the times."""
+        """Return the streams of a segment's bytes, in the form in which `between` returns the times."""
         marks = self._between(segment, start, end)
-        found = {
+        streams = {
             max(start, _position(mark)): STREAMS.get(mark & (SPLIT | ERROR), NOT_SPLIT) for mark in marks
         }
-        return [*found.items()]
+        return [*streams.items()]
 
     def _between(self, segment: int, start: int, end: int) -> "array[int]":
         if self._read != (segment, self._written):
@@ -147,7 +146,7 @@ def _contents(name: str, offset: int, size: int) -> bytes:
 
 
 def remove(directory: str, run: int, segment: int) -> None:
-    """Delete the marks of a segment, but for the run's first."""
+    """Delete the marks of a segment, except for the run's first mark."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path(directory, run, segment))
 
@@ -160,8 +159,8 @@ def remove_directory(directory: str, thousand: int) -> None:
 
 
 def by_time(lines: bytes, start: int, marks: Sequence[Mark]) -> Iterator[tuple[float, bytes]]:
-    """Yield lines, which begin at the offset `start`, in groups, each with the time at which the last byte of
-    its lines was read. A last line without a newline counts as ended.
+    """Yield lines, which begin at the offset `start`, in groups with the time at which the last byte of a
+    line was read. A last line without a newline counts as complete.
     """
     begin = 0
     for (_, at), (following, _) in zip(marks, [*marks[1:], (-1, 0.0)], strict=True):

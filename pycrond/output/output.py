@@ -13,7 +13,7 @@ from pycrond.jobs.run import OPEN, Outcome, Run, State
 from pycrond.jobs.user_shares import Shares
 from pycrond.ledger.rows import Unfinished
 from pycrond.ledger.writer import Ledger
-from pycrond.output.capture import MAX_TAKEN, Capture, CapturedOutput
+from pycrond.output.capture import MAX_READ, Capture, CapturedOutput
 from pycrond.output.daemon_log import DaemonLog
 from pycrond.output.delivery import Delivery
 from pycrond.output.file_copies import FileCopies
@@ -28,12 +28,12 @@ from pycrond.output.syslog_socket import writable
 from pycrond.output.target import Message, Route
 from pycrond.settings import NO_SYSLOG, Settings
 
-MAX_STALL_TIME = 1.0  # seconds for which `drain` waits for a reader that takes nothing
+MAX_STALL_TIME = 1.0  # seconds for which `drain` waits for a reader that reads nothing
 MAX_ROOM_WAIT = 0.05  # seconds for which `drain` waits for room before it reads the FIFOs again
 
 
 class Output:
-    """Captures, stores and delivers; the only writer of the runs' logs and spools."""
+    """Captures, stores and delivers output; the only writer of the runs' logs and spools."""
 
     def __init__(self, settings: Settings, ledger: Ledger, poller: Poller, shares: Shares) -> None:
         """Connect to the targets and make the directory of the FIFOs."""
@@ -51,7 +51,7 @@ class Output:
     # Runs
 
     def begin(self, started: Sequence[tuple[Run, int, Mapping[int, int], float]]) -> list[CapturedOutput]:
-        """Log runs that were started, and capture their output: run, pid, the read ends of its FIFOs as in
+        """Log started runs, and capture their output: run, pid, the read ends of its FIFOs as in
         `CapturedOutput.readers`, and the time of the start in Unix seconds.
         """
         outputs = []
@@ -64,7 +64,7 @@ class Output:
         return outputs
 
     def end(self, output: CapturedOutput, outcome: Outcome, duration: float | None, at: datetime) -> None:
-        """Log the end of a run; what processes that it left behind print is captured as it comes."""
+        """Log the end of a run; the output of processes that it left behind is still captured."""
         output.log.size_at_end = self.capture.run_ended(output)
         output.log.ending, output.log.ended_at = (outcome, duration), at.timestamp()
         self.delivery.changed(output.log)
@@ -77,7 +77,7 @@ class Output:
         self.delivery.add([log])
 
     def resume(self, run: Run, row: Unfinished, pid: int) -> CapturedOutput:
-        """Go on with a run of an earlier daemon, from where its delivery ended."""
+        """Continue a run of an earlier daemon at the end of its delivery."""
         log = RunLog.of(run, pid, Spool(self._spool_dir, run.id), row.started_at)
         log.resume(Progress(row.delivered, row.stage), Progress(row.printed, row.shown))
         is_open = run.state in OPEN
@@ -88,7 +88,7 @@ class Output:
         return self._resume(log)
 
     def resume_unknown(self, run: int, pid: int) -> CapturedOutput:
-        """Go on with the output of a run that the ledger has never heard of, because the disk was full."""
+        """Continue the output of a run that is not in the ledger, because the disk was full."""
         user = NAMES.owner_name(os.stat(self.capture.path(run)).st_uid)
         log = RunLog(run, pid, user, "", "", Spool(self._spool_dir, run), logged=False)
         log.resume(*[Progress(0, EXIT_SENT)] * 2)
@@ -104,16 +104,16 @@ class Output:
         return output
 
     def catch_up(self, output: CapturedOutput) -> None:
-        """Read what a FIFO without a daemon holds: if nobody writes to it, only splice(2) shows its end."""
+        """Read a FIFO that has had no daemon: without a writer, only splice(2) shows its end."""
         if output.reader >= 0:
             output.log.spool.open()
             self.capture.watch(output)
-            self.capture.read(output, MAX_TAKEN, everything=output.run_over)
+            self.capture.read(output, MAX_READ, everything=output.run_over)
 
     # The loop
 
     def step(self, now: datetime, elapsed: float) -> bool:
-        """Retry, and send what the targets take; return whether there is more to do at once."""
+        """Retry, and send what the targets accept; return whether there is more to do at once."""
         self.capture.retry(elapsed)
         self.capture.write_back(elapsed)
         self.copies.step(elapsed, self.delivery.changed)
@@ -134,15 +134,15 @@ class Output:
                     self._poller.register(number, lambda: None, write=True)
 
     def retry_in(self, elapsed: float) -> float | None:
-        """Seconds until `step` has something to do; None if it has to wait for nothing."""
+        """Return the seconds until `step` has something to do; None if it has nothing to wait for."""
         targets = (route.target.retry_in() for route in self._routes.values())
         parts = (part.retry_in(elapsed) for part in (self.capture, self.copies, self.delivery))
         waits = [*parts, *targets]
         return min((wait for wait in waits if wait is not None), default=None)
 
     def drain(self, now: datetime, give_up_at: float) -> None:
-        """Send what there is, as long as the targets take it. The reader of standard output may also make
-        room, until a time by `clock.elapsed`, unless it stands still or is gone.
+        """Send all messages that the targets accept. Wait for the reader of standard output to make room,
+        until `give_up_at` (`clock.elapsed`), unless it stands still or has ended.
         """
         stalled_at = clock.elapsed() + MAX_STALL_TIME
         while (elapsed := clock.elapsed()) < min(give_up_at, stalled_at):
@@ -157,7 +157,7 @@ class Output:
                 stalled_at = clock.elapsed() + MAX_STALL_TIME
 
     def figures(self) -> dict[str, Any]:
-        """Return what the disk does not take, and what is on it; in bytes."""
+        """Return the trouble with the disk, the bytes that cannot be written, and the delivery's figures."""
         blocked, trouble = self.capture.blocked_sizes(), self.capture.trouble
         return {
             "trouble": trouble or None,
@@ -168,7 +168,7 @@ class Output:
         }
 
     def close(self) -> None:
-        """Close the targets; what syslog has not acknowledged is sent again by the next daemon."""
+        """Close the targets; the next daemon sends again what syslog has not acknowledged."""
         self.capture.close()
         for route in self._routes.values():
             route.target.close()

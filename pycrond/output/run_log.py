@@ -1,4 +1,4 @@
-"""The log of a run, from any position on: its start, each line of its output, its end."""
+"""The log of a run, readable from any position: its start, each line of its output, its end."""
 
 import itertools
 from dataclasses import dataclass, field
@@ -53,7 +53,7 @@ class Lines(NamedTuple):
     data: bytes
     groups: list[tuple[float, str, bytes]]
     is_partial: bool
-    """One piece of a line that is very long, which goes on."""
+    """The lines are one piece of a very long line, which continues."""
 
 
 class End(NamedTuple):
@@ -69,7 +69,7 @@ Piece = Begin | Lines | End
 
 @dataclass(slots=True, eq=False)
 class RunLog:
-    """A run as the targets see it, and how far its delivery has come."""
+    """A run as the targets see it, and the progress of its delivery."""
 
     run: int
     pid: int
@@ -82,18 +82,18 @@ class RunLog:
     key: str = ""  # of the job
     keep_output: int | None = None  # the job's option
     filed: int | None = None  # offset up to which the output is in the file of the option `output`
-    mailed: bool = False  # or may be: both ends of the output are kept until then
+    mailed: bool = False  # the output may be mailed: both its ends are kept until then
     started_at: float | None = None  # Unix seconds
-    ending: tuple[Outcome, float | None] | None = None  # and its duration in seconds
+    ending: tuple[Outcome, float | None] | None = None  # the outcome, and the duration in seconds
     ended_at: float | None = None  # Unix seconds
-    size_at_end: int = 0  # bytes it had printed when it ended: they are sent before its end is
-    positions: dict[int, Position] = field(default_factory=dict)  # of the targets, by their places
+    size_at_end: int = 0  # bytes printed before its end: they are sent before the message EXIT
+    positions: dict[int, Position] = field(default_factory=dict)  # by the places of the targets
     waiting_size: int = 0  # bytes that are counted as not delivered
-    held_size: int = 0  # bytes on disk beyond these
+    held_size: int = 0  # bytes on disk besides these
 
     @classmethod
     def of(cls, run: Run, pid: int, spool: Spool, started_at: float | None) -> "RunLog":
-        """The log of a run at its start, a time in Unix seconds."""
+        """Return the log of a run; `started_at` is in Unix seconds."""
         job = run.job
         options = job.entry.options
         return cls(
@@ -111,9 +111,9 @@ class RunLog:
         )
 
     def resume(self, *places: Progress) -> None:
-        """Go on from where the delivery to each target ended. The daemon may have died, or the disk been
-        full, after it deleted segments and before it stored that; or all of them were deleted, to make room
-        on a full disk; or a power cut took the end of what was delivered.
+        """Continue at the positions up to which each target had the log. Delivered output may be missing: the
+        daemon died, or the disk was full, after it deleted segments and before it stored that; or all were
+        deleted to make room on a full disk; or a power cut destroyed the end of them.
         """
         self.spool.skip_to(max(progress.sent for progress in places))
         for place, progress in enumerate(places):
@@ -122,14 +122,14 @@ class RunLog:
 
     @property
     def taken(self) -> Progress:
-        """The position up to which every target has it; without a target the log is delivered as it comes."""
+        """The position up to which all targets have the log; without a target, all of it is delivered."""
         if not self.positions:
             return Progress(self.spool.size, EXIT_SENT if self.ending else CMD_SENT)
         return min(position.acknowledged for position in self.positions.values())
 
     def next(self, progress: Progress, size: int, now: datetime) -> tuple[Piece | None, Progress]:
-        """Return what follows a position, of output about `size` bytes, and the position after it; None when
-        there is nothing. The time of each is that of the event, which may be long ago.
+        """Return the piece at a position, of output about `size` bytes, and the position after it; None if
+        there is none yet. A piece has the time of its event, which may be long ago.
         """
         if progress.stage == NOTHING_SENT:
             after = Progress(progress.sent, CMD_SENT)
@@ -158,13 +158,13 @@ class RunLog:
 
     @property
     def done(self) -> int:
-        """The offset up to which nothing but a mail needs the output any more."""
+        """The offset up to which only a mail may still need the output."""
         sent = self.taken.sent
         return sent if self.filed is None else min(sent, self.filed)
 
     @property
     def is_delivered(self) -> bool:
-        """Return whether the targets and a file have taken all there will ever be."""
+        """True if the log is complete, and the targets and a file have all of it."""
         if self.output_open or not self.ending or self.done < self.spool.size:
             return False
         return all(
@@ -174,11 +174,11 @@ class RunLog:
         )
 
     def _lines(self, progress: Progress, size: int) -> bytes:
-        """Whole lines; an incomplete line only when the run is over, or when the line is very long."""
+        """Return complete lines; an incomplete line only at the end of the run, or if it is very long."""
         if progress.sent >= self.spool.size:
-            return b""  # without a look at the disk: most jobs print nothing
+            return b""  # without reading the disk: most jobs print nothing
         data = self.spool.read(progress.sent, size)
-        if len(data) == size and b"\n" not in data:  # a long line
+        if len(data) == size and b"\n" not in data:  # a line longer than `size`
             data += self.spool.read(progress.sent + len(data), CHUNK_SIZE)
         end = data.rfind(b"\n") + 1
         if not end and self._is_rest(progress, len(data)):
@@ -188,7 +188,7 @@ class RunLog:
         return data[:end]
 
     def _is_rest(self, progress: Progress, size: int) -> bool:
-        """Return whether these bytes are the last of all, or the last before the message of the end."""
+        """Return whether these bytes are the last of the output, or the last before the message EXIT."""
         reached = progress.sent + size
         if not self.output_open:
             return reached == self.spool.size

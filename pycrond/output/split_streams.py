@@ -1,8 +1,9 @@
 """Standard output and standard error of a run with `log=split`: two FIFOs, and one spool with whole lines.
 
-A line is of one stream, as bytes are taken from a FIFO up to its last newline. Without a newline they are
-taken when the FIFO is full, has no writer left, or the run is over. While the last line in the spool goes on,
-the other FIFO waits for its end, unless it is full. A line that cannot be waited for gets a newline.
+Each line belongs to one stream, because bytes are moved from a FIFO up to its last newline. Bytes without a
+newline are moved when the FIFO is full or has no writer, or when the run has ended. While the last line in
+the spool is incomplete, the other FIFO waits, unless it is full or no writer of the line is left; then the
+line gets a newline.
 """
 
 from collections.abc import Sequence
@@ -15,12 +16,12 @@ from pycrond.output.spool import SEGMENT_SIZE, Spool
 def move(
     spool: Spool, fifos: Sequence[int], at: float, *, everything: bool = False, is_over: bool = False
 ) -> int | None:
-    """Move what the FIFOs of standard output and standard error hold, at a time in Unix seconds; with
-    `everything` also incomplete lines. If the run `is_over`, no stream waits for the other. Return the bytes;
-    0 at the end of both, None if there are none now. Raises OSError, as `Spool.move_from` does.
+    """Move the bytes in the FIFOs of standard output and standard error at a time in Unix seconds; with
+    `everything` also incomplete lines. If the run `is_over`, no stream waits for the other. Return the number
+    of bytes; 0 at the end of both, None if there are none now. Raises OSError, as `Spool.move_from` does.
     """
     before, line = spool.size, open_line(spool)
-    # Standard error first: what was printed to standard output before that is seen, too, and goes before it.
+    # Look at standard error first: then all earlier bytes of standard output are seen, too, and moved first.
     pairs = zip((STDERR, STDOUT), reversed(fifos), strict=True)
     held = {stream: (fifo, look(fifo)) for stream, fifo in pairs}
     for stream in sorted(held, key=lambda stream: (stream != line, stream != STDOUT)):
@@ -42,8 +43,8 @@ def move(
 
 
 def open_line(spool: Spool) -> str:
-    """Return the stream of the last line if that is not complete; else nothing. The end of what was delivered
-    may have been given back to the disk.
+    """Return the stream of the last line if the line is not complete; else an empty text. The end of
+    delivered output may have been given back to the disk.
     """
     last = spool.size - 1
     if last < spool.kept_start or spool.read(last, 1) in {b"", b"\n"}:
@@ -52,15 +53,15 @@ def open_line(spool: Spool) -> str:
 
 
 def streams(spool: Spool, start: int, end: int) -> list[StreamMark]:
-    """Return the streams of a run's output from `start` up to, not including, `end`: where each begins,
-    in order.
+    """Return the streams of a run's output from `start` up to but not including `end`, each with the offset
+    of its start, in order.
     """
     marks: list[StreamMark] = []
     for segment in range(start // SEGMENT_SIZE, -(-end // SEGMENT_SIZE)):
         base = segment * SEGMENT_SIZE
         first = max(0, start - base)
-        found = spool.marks.streams(segment, first, min(SEGMENT_SIZE, end - base)) or [(first, NOT_SPLIT)]
-        for position, stream in found:
+        parts = spool.marks.streams(segment, first, min(SEGMENT_SIZE, end - base)) or [(first, NOT_SPLIT)]
+        for position, stream in parts:
             if not marks or marks[-1][1] != stream:
                 marks.append((base + position, stream))
     return marks

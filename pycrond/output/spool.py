@@ -1,7 +1,7 @@
 """The authoritative copy of a run's output, on disk; syslog, mail and users read it from here.
 
-splice(2) moves the bytes from the run's FIFO inside the kernel, so that a kill at any instant loses none. A
-spool is a sequence of segment files. Segments that are delivered are deleted, except for the last.
+splice(2) moves the bytes from the run's FIFO inside the kernel, so that a kill at any moment loses no byte. A
+spool is a sequence of segment files. Delivered segments are deleted, except for the last.
 `line_times` has the times at which the bytes were read, and their streams.
 """
 
@@ -55,7 +55,7 @@ def remove_segment(directory: str, run: int, segment: int) -> int:
 
 
 def on_disk(status: os.stat_result) -> int:
-    """Return the bytes that a segment takes on disk: whole blocks, without those that were given back."""
+    """Return the bytes of a segment on disk: whole blocks, without blocks that were given back."""
     return min(whole_blocks(status.st_size), status.st_blocks * 512)
 
 
@@ -65,15 +65,15 @@ def whole_blocks(size: int) -> int:
 
 
 def _data_start(descriptor: int) -> int:
-    """Return where the data of a segment begins: its front may have been given back (lseek(2), SEEK_DATA)."""
+    """Return the start of a segment's data: earlier blocks may have been given back (lseek(2), SEEK_DATA)."""
     try:
         return os.lseek(descriptor, 0, os.SEEK_DATA)
-    except OSError:  # it is empty, or nothing is left
+    except OSError:  # it is empty, or has no data left
         return os.fstat(descriptor).st_size
 
 
 def upper_run_bound(directory: str) -> int:
-    """Return a number that is no less than that of any run with output on disk."""
+    """Return a number above the numbers of all runs with output on disk."""
     try:
         return 1000 * (1 + max((int(name) for name in os.listdir(directory) if name.isdigit()), default=-1))
     except OSError:
@@ -81,24 +81,24 @@ def upper_run_bound(directory: str) -> int:
 
 
 class Spool:
-    """The output of a run, appended to at its end. Offsets count from the first byte that it printed."""
+    """The output of a run; new bytes are appended. Offsets count from the first byte that the run printed."""
 
     def __init__(self, directory: str, run: int, *, is_new: bool = False) -> None:
-        """`is_new`: the run has no output yet, so do not look for segments."""
+        """`is_new`: the run has no output yet, so no segments are searched for."""
         self._directory = directory
         self._run = run
         self._descriptor = -1  # of the last segment
         self._first = 0  # the first segment on disk
-        self._given_back = 0  # up to this offset
+        self._given_back = 0  # the offset up to which blocks were given back
         self._middle = 0  # the first segment not yet deleted between both ends
-        self._ends = 0  # segments kept at the beginning, if any were deleted behind them
+        self._ends = 0  # segments kept at the beginning, if later ones were deleted
         self.marks = LineTimes(directory, run)
         self.size = 0
         if existing := [] if is_new else segments(directory, run):
             self._find_ends(existing[0], existing[-1])
 
     def _find_ends(self, first: int, last: int) -> None:
-        """Find where the output in existing segments begins and ends. Another process may delete them."""
+        """Find the start and the end of the output in existing segments. Another process may delete them."""
         self._first, self._given_back, self.size = first, first * SEGMENT_SIZE, last * SEGMENT_SIZE
         with (
             contextlib.suppress(FileNotFoundError),
@@ -110,26 +110,28 @@ class Spool:
 
     @property
     def kept_start(self) -> int:
-        """The offset at which the output on disk begins; everything before is delivered and deleted."""
+        """The offset of the first byte on disk; earlier output was delivered or dropped, and deleted."""
         return max(self._first * SEGMENT_SIZE, self._given_back)
 
     @property
     def stored_size(self) -> int:
-        """Bytes on disk."""
+        """The number of bytes on disk."""
         between = max(0, self._middle - self._ends) if self._middle > self._first else 0
         return self.size - self.kept_start - between * SEGMENT_SIZE
 
     def skip_to(self, size: int) -> None:
-        """Go on at this offset at least. Output up to it was delivered; it has been deleted to make room, or
-        the machine has failed before it was on disk.
+        """Continue at this offset or later. The output before it was delivered; it was deleted to make room,
+        or the machine failed before it was on the disk.
         """
         if self.size < size:
             self.size = self._given_back = size
             self._first = size // SEGMENT_SIZE
 
-    def move_from(self, fifo: int, at: float, most: int = CHUNK_SIZE, stream: str = NOT_SPLIT) -> int | None:
-        """Move up to `most` bytes from the FIFO. Return how many; 0 at its end, None if it is empty. `at` is
-        the time in Unix seconds that these bytes get.
+    def move_from(
+        self, fifo: int, at: float, max_size: int = CHUNK_SIZE, stream: str = NOT_SPLIT
+    ) -> int | None:
+        """Move up to `max_size` bytes from the FIFO. Return their number; 0 at the end of the FIFO, None if
+        it is empty. `at` is the time of these bytes in Unix seconds.
 
         The file is created with the first byte, because many jobs print nothing. Raises OSError if the disk
         is full; the bytes then stay in the pipe.
@@ -138,8 +140,8 @@ class Spool:
             return 0 if state & select.POLLHUP else None
         self.open()
         position = self.size % SEGMENT_SIZE
-        room = min(most, SEGMENT_SIZE - position)
-        if stream != NOT_SPLIT:  # before: a stream must be known after any death
+        room = min(max_size, SEGMENT_SIZE - position)
+        if stream != NOT_SPLIT:  # first the mark: after a crash each byte must have a stream
             self.marks.note(self.size // SEGMENT_SIZE, position, at, stream)
         try:
             moved = os.splice(fifo, self._descriptor, room, offset_dst=position, flags=os.SPLICE_F_NONBLOCK)
@@ -163,11 +165,11 @@ class Spool:
         self.close()
         file = path(self._directory, self._run, last)
         os.makedirs(os.path.dirname(file), mode=0o700, exist_ok=True)
-        # Not O_APPEND: splice(2) refuses it. The file's size is the position to go on at.
+        # Not O_APPEND: splice(2) refuses it. The file's size is the next position.
         self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT | OWN_FILE, 0o600)
 
     def begin_write_back(self) -> None:
-        """Have the last segment written to the disk soon, so that a power cut spares it."""
+        """Start writing the last segment to the disk, so that a power cut does not destroy it."""
         last = max(0, self.size - 1) // SEGMENT_SIZE
         with contextlib.suppress(OSError):
             descriptor = os.open(path(self._directory, self._run, last), os.O_RDONLY | OWN_FILE)
@@ -175,22 +177,22 @@ class Spool:
             os.close(descriptor)
 
     def read(self, offset: int, max_size: int) -> bytes:
-        """Return up to `max_size` bytes from `offset` on; fewer where the output ends or is deleted."""
+        """Return up to `max_size` bytes from `offset` on; fewer if the output ends or is deleted."""
         return read(self._directory, self._run, offset, max_size)
 
     def times(self, start: int, end: int) -> list[Mark]:
-        """Return when the output from `start` up to, not including, `end` was read: offsets, in order, each
-        with the time from there on. Output of an older version has the time of the last change of its
-        segment.
+        """Return the times at which the output from `start` up to but not including `end` was read: offsets
+        in order, each with the time of the bytes from there on. Output of an older version has the time of
+        the last change of its segment.
         """
         marks: list[Mark] = []
         for segment in range(start // SEGMENT_SIZE, -(-end // SEGMENT_SIZE)):
             base = segment * SEGMENT_SIZE
             first = max(0, start - base)
-            found = self.marks.between(segment, first, min(SEGMENT_SIZE, end - base))
+            parts = self.marks.between(segment, first, min(SEGMENT_SIZE, end - base))
             with contextlib.suppress(FileNotFoundError):
-                found = found or [(first, os.stat(path(self._directory, self._run, segment)).st_mtime)]
-            marks += [(base + position, at) for position, at in found]
+                parts = parts or [(first, os.stat(path(self._directory, self._run, segment)).st_mtime)]
+            marks += [(base + position, at) for position, at in parts]
         return marks
 
     def drop_before(self, offset: int, *, ends: int = 0) -> None:
@@ -209,7 +211,7 @@ class Spool:
             self._first = max(first, keep)
 
     def give_back(self, offset: int) -> int:
-        """Give the whole blocks before `offset` in its segment back to the disk; return how many bytes.
+        """Give the whole blocks before `offset` in its segment back to the disk; return their bytes.
         `drop_before` deletes the segments before it.
         """
         segment, end = divmod(offset // BLOCK * BLOCK, SEGMENT_SIZE)
@@ -239,7 +241,7 @@ def _poll(fifo: int) -> int:
 
 
 def read(directory: str, run: int, offset: int, max_size: int) -> bytes:
-    """Return up to `max_size` bytes of a run's output from `offset` on; fewer where it ends or is deleted."""
+    """Return up to `max_size` bytes of a run's output from `offset` on; fewer if it ends or is deleted."""
     data = b""
     while len(data) < max_size:
         segment, position = divmod(offset + len(data), SEGMENT_SIZE)
@@ -257,7 +259,7 @@ def read(directory: str, run: int, offset: int, max_size: int) -> bytes:
 
 def tail(directory: str, run: int, max_size: int) -> bytes:
     """Return the last bytes of a run's output, up to `max_size`."""
-    try:  # nearly always there is a single segment, and listing a large directory is slow
+    try:  # usually there is a single segment, and listing a large directory is slow
         with open(path(directory, run, 0), "rb", buffering=0) as file:
             size = os.fstat(file.fileno()).st_size
             if size < SEGMENT_SIZE:

@@ -1,6 +1,6 @@
 """Reliable writing to standard output or standard error, whose reader may be slow, stand still or end.
 
-What the kernel has taken counts as delivered: a pipe, terminal or file has no acknowledgement.
+Bytes that the kernel has accepted count as delivered: a pipe, terminal or file has no acknowledgement.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ RETRY_INTERVAL = 1.0  # seconds after an error: the disk is full, or no process 
 
 
 def is_null(number: int) -> bool:
-    """Return whether a descriptor is /dev/null: of a daemon in the background, or one that was closed."""
+    """Return whether a descriptor is /dev/null: the daemon is in the background, or it was closed."""
     return os.fstat(number).st_rdev == os.stat(os.devnull).st_rdev
 
 
@@ -28,14 +28,14 @@ class StandardStream:
         self._descriptor = -1  # the same file, opened again without blocking; or `number`
         self._socket: socket.socket | None = None
         self._is_blocking = False
-        self._pending = b""  # what was handed over and is not written yet
-        self._tokens: list[object] = []  # of what is written
-        self._token: object = None  # of what is pending
-        self._is_full = False  # wait for room
+        self._pending = b""  # bytes to be written
+        self._tokens: list[object] = []  # of written packets
+        self._token: object = None  # of the pending packets
+        self._is_full = False  # the file has no room
         self._now = self._retry_at = 0.0
 
     def open(self) -> None:
-        """Open the file again, where that is possible; a socket needs no second one."""
+        """Open the file again, if that is possible; a socket need not be opened again."""
         mode = os.fstat(self._shared).st_mode
         self._descriptor = self._shared
         if stat.S_ISSOCK(mode):
@@ -48,7 +48,7 @@ class StandardStream:
                 self._is_blocking = False
 
     def close(self) -> None:
-        """Close what was opened. The next process sends what was not acknowledged."""
+        """Close the file that `open` has opened. The next process sends what was not acknowledged."""
         if self._socket:
             self._socket.close()
         if self._descriptor not in {-1, self._shared}:
@@ -60,12 +60,12 @@ class StandardStream:
 
     @property
     def can_send(self) -> bool:
-        """True while all that was handed over is written."""
+        """True while no bytes are pending."""
         return not self._pending
 
     @property
     def wants_write(self) -> bool:
-        """True while the file has no room. After an error it is tried again by time: it would always be
+        """True while the file has no room. After an error, `retry_in` decides: the file would always be
         reported as ready.
         """
         return self._is_full
@@ -75,13 +75,13 @@ class StandardStream:
         return max(0.0, self._retry_at - self._now) if self._pending and not self._is_full else None
 
     def tick(self, elapsed: float) -> None:
-        """Go on with what is pending. `elapsed` is by the clock."""
+        """Continue to write pending bytes. `elapsed` is `clock.elapsed()`."""
         self._now = elapsed
         if self._pending and (self._is_full or elapsed >= self._retry_at):
             self._write()
 
     def send(self, packets: Iterable[bytes], token: object) -> None:
-        """Write packets of whole lines, while `can_send`. A pipe takes PIPE_BUF bytes as a whole."""
+        """Write packets of whole lines; only while `can_send`. A pipe accepts PIPE_BUF bytes as a whole."""
         self._pending, self._token = b"".join(packets), token
         self._write()
 
@@ -107,6 +107,6 @@ class StandardStream:
         return os.write(self._descriptor, self._pending[: select.PIPE_BUF])
 
     def pop_acknowledged(self) -> list[object]:
-        """Return, in order, the tokens of what is written."""
+        """Return the tokens of written packets, in order."""
         tokens, self._tokens = self._tokens, []
         return tokens

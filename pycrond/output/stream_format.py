@@ -1,6 +1,6 @@
-"""Formats of the messages on standard output: text, JSON and logfmt, a message a line.
+"""Formats of the messages on standard output: text, JSON and logfmt, one message on each line.
 
-Output is formatted in blocks, as a job may print a million lines.
+Output is formatted in blocks, because a job may print a million lines.
 """
 
 import json
@@ -24,10 +24,10 @@ _BARE = re.compile(r"[\w.:+@/~-]+", re.ASCII)
 
 
 class StreamFormat(ABC):
-    """A format of output: it has a start and an end for the lines of a run."""
+    """A format of messages; each line of a run gets a start and an end."""
 
     read_size = 8192
-    """Bytes of output made into messages at once."""
+    """The bytes of output formatted at once."""
 
     @abstractmethod
     def message(self, message: Message, _now: datetime) -> list[bytes]:
@@ -38,11 +38,11 @@ class StreamFormat(ABC):
 
     @abstractmethod
     def _lines(self, log: RunLog, at: str, stream: str, lines: bytes, *, is_partial: bool) -> bytes:
-        """Return lines, without the last newline, as lines of a run and stream that were read at a time."""
+        """Return the messages of lines (without the last newline) of a run and stream, read at a time."""
 
     def batches(self, log: RunLog, piece: Piece, end: Progress, _now: datetime) -> Iterator[Batch]:
-        """Yield a piece of a run's log in parts that a pipe takes whole or not at all; only a line that is
-        longer is a part of its own.
+        """Yield a piece of a run's log in parts that a pipe accepts as a whole or not at all; only a longer
+        line is a part by itself.
         """
         if not isinstance(piece, Lines):
             yield Batch([self._event(log, piece).encode("utf-8", "backslashreplace")], end)
@@ -78,7 +78,7 @@ class TextFormat(StreamFormat):
         return f"{_start(log, _time(piece.at))} {event}\n"
 
     def _lines(self, log: RunLog, at: str, stream: str, lines: bytes, *, is_partial: bool) -> bytes:
-        del is_partial  # the next line goes on
+        del is_partial  # the next line continues it
         if lines.translate(None, _PRINTABLE):
             lines = "\n".join(visible(line.removesuffix(b"\r")) for line in lines.split(b"\n")).encode()
         start = f"{_start(log, at)} {stream}: ".encode()
@@ -94,7 +94,7 @@ class _FieldsFormat(StreamFormat):
 
     @abstractmethod
     def _around(self, fields: Mapping[str, object], more: Mapping[str, object]) -> tuple[bytes, bytes]:
-        """Return what precedes and what follows the text of a line in quotes: fields before and after it."""
+        """Return the texts before and after a line in quotes: the fields before it, and those after it."""
 
     def message(self, message: Message, _now: datetime) -> list[bytes]:
         fields = {
@@ -136,7 +136,7 @@ class _FieldsFormat(StreamFormat):
         return b"%b%b%b" % (before, text.replace(b"\n", after + before), after)
 
     def _line(self, fields: Mapping[str, object], more: Mapping[str, object], line: bytes) -> bytes:
-        """Return a single line; bytes that are not UTF-8 are readable, and have a field for programs."""
+        """Return a single line; bytes that are not UTF-8 are escaped, and are in a field for programs."""
         try:
             text = _escaped(line)
         except UnicodeDecodeError:
@@ -147,7 +147,7 @@ class _FieldsFormat(StreamFormat):
 
 
 class JsonFormat(_FieldsFormat):
-    """An object a line; values that are not known are left out."""
+    """One object on each line; unknown values are left out."""
 
     def _object(self, fields: Mapping[str, object]) -> str:
         pairs = (f'"{name}":{_value(value)}' for name, value in fields.items() if value is not None)
@@ -170,7 +170,7 @@ class LogfmtFormat(_FieldsFormat):
 
 
 FORMATS: Mapping[str, type[StreamFormat]] = {"text": TextFormat, "json": JsonFormat, "logfmt": LogfmtFormat}
-"""By the values of the setting `log-format`."""
+"""The formats by the values of the setting `log-format`."""
 
 
 def _time(seconds: float) -> str:
@@ -203,8 +203,8 @@ def _string(text: str) -> str:
 
 
 def _escaped(text: bytes) -> bytes:
-    """Return lines as they stand in strings of JSON, with their newlines; raise UnicodeDecodeError for bytes
-    that are not UTF-8. Also what is invisible or changes the writing direction is escaped.
+    """Return lines escaped as in strings of JSON, with their newlines; raise UnicodeDecodeError for bytes
+    that are not UTF-8. Invisible characters and changes of the writing direction are escaped, too.
     """
     if text.translate(None, _PRINTABLE):
         return _NEEDS_ESCAPE.sub(_escape, text.decode()).encode()

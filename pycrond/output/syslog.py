@@ -17,15 +17,15 @@ from pycrond.output.syslog_format import Format, readable
 from pycrond.output.syslog_socket import SyslogSocket, resolve, writable
 
 CONSOLE = "/dev/console"
-_MAX_PENDING_SIZE = 1 << 20  # bytes on their way; a fast reader reads less between two checks
+_MAX_PENDING_SIZE = 1 << 20  # bytes sent and not read; a fast reader reads less between two checks
 _MAX_PACKET_SIZE = 8192  # bytes; a packet that no socket accepts would block all later messages
 _MIN_CHECK_INTERVAL = 0.01  # seconds between two checks of the reader's progress
-_MAX_CHECK_INTERVAL = 1.0  # seconds; the same between two attempts to connect
-_SEND_TIMEOUT = 0.002  # seconds of a turn of the loop in which a reader may make room
+_MAX_CHECK_INTERVAL = 1.0  # seconds; also between two attempts to connect
+_SEND_TIMEOUT = 0.002  # seconds in a turn of the loop that a reader has to make room
 
 
 class SyslogClient:
-    """The connection to a syslog address, and the messages not known to be read.
+    """The connection to a syslog address, and the messages that may not have been read.
 
     The loop uses it as `target.Target` says, and waits for `fileno` only while `wants_write`: a dead
     connection is always writable. A lost connection's descriptor stays open until the next `tick`, so that
@@ -35,25 +35,25 @@ class SyslogClient:
 
     def __init__(self, address: str, *, format: Format = "rfc3164") -> None:
         """`address` is a socket's path, ``udp://host[:514]`` or ``tcp://host:port``, IPv6 in brackets; a host
-        name is looked up here, once. With the `format` ``journal`` it is that or ``journal:`` and a path.
-        Over tcp each message ends with a newline, or (rfc5424) begins with its length.
+        name is looked up here, once. With the `format` ``journal`` it is ``journal`` or ``journal:`` and a
+        path. Over tcp each message ends with a newline, or (rfc5424) begins with its length.
         """
         self._addresses = resolve(address)
         self._format = format
         self._connection: SyslogSocket | None = None
         self._lost = contextlib.ExitStack()  # closes lost connections
-        self._pending: list[bytes] = []  # messages not known to be read
+        self._pending: list[bytes] = []  # messages that may not have been read
         self._pending_size = 0  # bytes
-        self._sent = 0  # how many of the pending messages are sent
-        self._read = 0  # how many of these had been read at the last check
-        self._tokens: deque[tuple[int, object]] = deque()  # each with the number of messages up to it, ever
-        self._acknowledged = 0  # messages, ever
+        self._sent = 0  # the number of pending messages that are sent
+        self._read = 0  # the number of these that had been read at the last check
+        self._tokens: deque[tuple[int, object]] = deque()  # each with the count of all messages up to it
+        self._acknowledged = 0  # the count of all acknowledged messages
         # Times by clock.elapsed()
         self._now = self._sent_at = self._check_at = self._checked_at = self._reconnect_at = 0.0
         self._give_up = 0.0
 
     def open(self) -> None:
-        """Connect, or begin to connect; an absent reader is no error."""
+        """Connect, or begin to connect; an absent reader is not an error."""
         for family, kind, address in tuple(self._addresses):
             self._addresses.append(self._addresses.pop(0))
             with contextlib.suppress(OSError), contextlib.ExitStack() as failed:
@@ -86,7 +86,7 @@ class SyslogClient:
         return max(0.0, (self._check_at if self._connection else self._reconnect_at) - self._now)
 
     def tick(self, elapsed: float) -> None:
-        """Reconnect, finish a message that was begun, send lost messages again. `elapsed` is by the clock."""
+        """Reconnect, finish a partly sent message, resend lost messages. `elapsed` is `clock.elapsed()`."""
         self._lost.close()
         self._now, self._give_up = elapsed, elapsed + _SEND_TIMEOUT
         if elapsed >= self._check_at:
@@ -103,7 +103,7 @@ class SyslogClient:
         return self._sent == len(self._pending) and self._pending_size < _MAX_PENDING_SIZE
 
     def send(self, packets: Iterable[bytes], token: object) -> None:
-        """Send messages, while `can_send`; `pop_acknowledged` returns the token once all of them are read.
+        """Send messages; only while `can_send`. `pop_acknowledged` returns the token when all are read.
 
         A packet contains no newline: `syslog_format.packet` makes sure of it.
         """
@@ -116,13 +116,13 @@ class SyslogClient:
 
     def _write(self) -> None:
         begun = self._call(SyslogSocket.write, self._pending[self._sent :], self._give_up) or 0
-        self._sent += begun  # from 0 on if the connection was lost meanwhile
+        self._sent += begun  # counted from 0 if the connection was lost meanwhile
 
     def pop_acknowledged(self) -> list[object]:
-        """Return, in order, the tokens whose messages have become known to be read.
+        """Return the tokens of messages that are now known to be read, in order.
 
-        A local reader has read them, a tcp peer's kernel has acknowledged them, udp packets have left; and at
-        another check, 10 ms or more later, the reader still lived: it had the time to store them.
+        A local reader has read them, a tcp peer's kernel has acknowledged them, udp packets have left; and
+        the reader still lived at another check, 10 ms or more later: it had the time to store them.
         """
         if not self._pending or self._now - self._checked_at < _MIN_CHECK_INTERVAL:
             return []
@@ -143,8 +143,8 @@ class SyslogClient:
         return tokens
 
     def show_on_console(self, packets: Iterable[bytes]) -> None:
-        """Write messages to the console if syslog cannot be reached (LOG_CONS). What the console does not
-        take at once is dropped.
+        """Write messages to the console if syslog cannot be reached (LOG_CONS). Messages that the
+        console does not accept at once are dropped.
         """
         if self.reachable:
             return

@@ -1,4 +1,4 @@
-"""Format of the messages to syslog: each is one line, whatever text is in it."""
+"""Format of the messages to syslog: each is one line, whatever text it contains."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -17,7 +17,7 @@ MAX_DELAY = 120.0
 """Seconds after which a message is late."""
 
 JOURNAL = "journal"
-"""The address of journald, or what precedes ``:`` and the path of its socket."""
+"""The address of journald, or the part before ``:`` and the path of its socket."""
 
 JOURNAL_TEXT = "MESSAGE="
 
@@ -69,7 +69,7 @@ def format_header(
 def journal_header(tag: str, pid: int, level: str, facility: str, fields: Mapping[str, object]) -> bytes:
     """Return the part of a message to journald before its text: lines NAME=value, and ``MESSAGE=``.
 
-    The format is journald's own, documented as its native protocol. The values must be of one line.
+    The format is journald's own, documented as its native protocol. The values must have one line.
     """
     known = {
         "PRIORITY": LEVELS[level],
@@ -82,8 +82,8 @@ def journal_header(tag: str, pid: int, level: str, facility: str, fields: Mappin
 
 
 class SyslogHeader:
-    """The headers of all messages by the settings: priority, time, host (over a network), tag and pid. Late
-    messages to a local reader have the time at their end too: by default rsyslogd and journald ignore the one
+    """The headers of all messages, from the settings: priority, time, host (over a network), tag and pid.
+    Late messages to a local reader also end with the time: by default rsyslogd and journald ignore the time
     in the header.
     """
 
@@ -109,8 +109,8 @@ class SyslogHeader:
         )
 
     def late_end(self, at: datetime, now: datetime) -> str:
-        """Return the end of a message about an event at a time, if it is late: ` at=2031-03-01T14:00:00Z`.
-        No text of a job can forge it, as each other message ends with a parenthesis.
+        """Return the end of a late message, ` at=2031-03-01T14:00:00Z`; empty for one in time. No text of a
+        job can forge it, because all other messages end with a parenthesis.
         """
         if self._host or (now - at).total_seconds() <= MAX_DELAY:
             return ""
@@ -150,7 +150,7 @@ def output_packets(header: bytes, user: str, lines: Iterable[bytes], end: str = 
     room = MAX_PACKET_SIZE - len(start) - len(last)
     result: list[bytes] = []
     for line in lines:
-        is_plain = not line.translate(None, _PLAIN)  # like nearly all lines
+        is_plain = not line.translate(None, _PLAIN)  # as nearly all lines are
         shown = line if is_plain else visible(line.removesuffix(b"\r")).encode()
         if len(shown) <= room:
             result.append(b"%b%b%b" % (start, shown, last))

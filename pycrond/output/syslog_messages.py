@@ -14,10 +14,10 @@ from pycrond.output.target import Batch, Message
 
 
 class SyslogMessages:
-    """Messages as syslog gets them: packets of a limited size."""
+    """Messages in the form for syslog: packets of a limited size."""
 
     read_size = 4096
-    """Bytes of output made into messages at once: at most 5 ms, where each byte is a line."""
+    """The bytes of output formatted at once; it takes at most 5 ms, if each byte is a line."""
 
     def __init__(self, header: SyslogHeader) -> None:
         self._header = header
@@ -62,7 +62,7 @@ class SyslogMessages:
         *,
         outcome: Outcome | None = None,
     ) -> list[bytes]:
-        """Return a message about what happened at a time in Unix seconds."""
+        """Return a message about an event at a time in Unix seconds."""
         at = clock.at(seconds)
         head = self._header.format("PYCROND", log.pid, at, level, _fields(log, outcome))
         return syslog_format.packets(head, log.user, event, detail, self._header.late_end(at, now))
@@ -79,7 +79,7 @@ def _fields(log: RunLog, outcome: Outcome | None = None, stream: str = NOT_SPLIT
 
 
 def exit_text(name: str, outcome: Outcome, duration: float | None) -> str:
-    """The detail of EXIT, for people and filters: `backup status=3 duration=1.2s cpu=0.31s maxrss=8123kB`."""
+    """Return the detail of EXIT: `backup status=3 duration=1.2s cpu=0.31s maxrss=8123kB`."""
     words = [name]
     if outcome.exit_status is not None:
         words.append(f"status={outcome.exit_status}")

@@ -1,4 +1,4 @@
-"""A connection to syslog's reader: it sends messages and counts what the reader has not read yet."""
+"""A connection to syslog's reader: it sends messages and counts the unread bytes."""
 
 import contextlib
 import fcntl
@@ -26,7 +26,7 @@ class SyslogSocket:
     def __init__(self, sock: socket.socket, address: Any, form: Format) -> None:
         is_local, is_stream = sock.family == socket.AF_UNIX, sock.type == socket.SOCK_STREAM
         self.sock, self.ready, self._address, self._rest = sock, False, address, b""
-        # What follows each message; None: its length precedes it. On a local stream libc uses NUL.
+        # The end of each message; None: its length precedes it. On a local stream libc uses NUL.
         stream_end = b"\0" if is_local else None if form == "rfc5424" else b"\n"
         self._terminator = stream_end if is_stream else b"\n" if form == "journal" else b""
         self._file = _identity(address) if is_local and not is_stream else None
@@ -42,10 +42,10 @@ class SyslogSocket:
         return not self.ready or bool(self._rest)
 
     def write(self, packets: Iterable[bytes], give_up: float) -> int:
-        """Send messages; return how many were begun. `finish` sends the rest of the last.
+        """Send messages; return the number of messages begun. `finish` sends the rest of the last.
 
-        The queue of a local reader holds few datagrams, and a reader at work makes room in less time than a
-        turn of the loop takes: wait for that, until `give_up` by the clock.
+        The queue of a local reader holds few datagrams, and an active reader makes room in less time than a
+        turn of the loop takes. So wait for room until `give_up` (`clock.elapsed`).
         """
         begun = 0
         for packet in packets:
@@ -117,7 +117,7 @@ def journal_socket(address: str) -> str:
 
 def _identity(path: str) -> tuple[int, int, int]:
     status = os.stat(path)
-    return status.st_dev, status.st_ino, status.st_mtime_ns  # inode numbers are soon used again
+    return status.st_dev, status.st_ino, status.st_mtime_ns  # inode numbers are reused soon
 
 
 def writable(descriptor: int, wait: float = 0.0) -> bool:

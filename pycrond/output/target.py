@@ -9,7 +9,7 @@ from pycrond import clock
 from pycrond.jobs.fair_queue import FairQueue
 from pycrond.output.run_log import CMD_SENT, Piece, Progress, RunLog
 
-MAX_QUEUED = 1000  # messages of the daemon that are kept while the target takes none
+MAX_QUEUED = 1000  # messages of the daemon that are kept while the target accepts none
 
 
 class Message(NamedTuple):
@@ -30,10 +30,10 @@ class Batch(NamedTuple):
 
 
 class Format(Protocol):
-    """The form in which a target gets messages."""
+    """The format of a target's messages."""
 
     read_size: int
-    """Bytes of output that are made into messages at once."""
+    """The bytes of output formatted at once."""
 
     def message(self, message: Message, now: datetime, /) -> list[bytes]: ...
 
@@ -43,7 +43,7 @@ class Format(Protocol):
 
 
 class Target(Protocol):
-    """A reader of messages that may be slow, stand still, or be away.
+    """A reader of messages, which may be slow, stand still or be absent.
 
     The loop calls `open` once; then, each turn, `tick`, `send` while `can_send`, and `pop_acknowledged`. It
     waits until `fileno` is writable while `wants_write`, but no longer than `retry_in`, in seconds from the
@@ -72,12 +72,10 @@ class Target(Protocol):
 
 
 class Route:
-    """The messages for one target: those of the daemon first, then those about runs, a user after the
-    other.
-    """
+    """The messages for one target: first the daemon's messages, then those about runs; users take turns."""
 
     def __init__(self, target: Target, form: Format, place: int) -> None:
-        """`place` is that of the target among the positions of a run's log."""
+        """`place` is the target's place in the positions of a run's log."""
         self.target = target
         self.form = form
         self._place = place
@@ -85,13 +83,13 @@ class Route:
         self._queue: FairQueue[RunLog] = FairQueue()
 
     def add_message(self, message: Message) -> None:
-        """Queue a message of the daemon. Too many: the oldest is dropped."""
+        """Queue a message of the daemon; if there are too many, drop the oldest."""
         self._messages.append(message)
         if len(self._messages) > MAX_QUEUED:
             self._messages.popleft()
 
     def add(self, log: RunLog) -> None:
-        """Look at a run again."""
+        """Queue a run whose log may have new pieces."""
         position = log.positions[self._place]
         if not position.is_queued:
             position.is_queued = True
@@ -99,11 +97,11 @@ class Route:
 
     @property
     def is_empty(self) -> bool:
-        """Return whether the target has been handed all that there is."""
+        """True if the target has been given all messages."""
         return not self._messages and not self._queue
 
     def send(self, now: datetime, give_up_at: float) -> bool:
-        """Send what the target takes; return whether it would take more."""
+        """Send the messages that the target accepts; return whether it would accept more."""
         while self._messages and self.target.can_send:
             self.target.send(self.form.message(self._messages.popleft(), now), None)
         while self._queue and self.target.can_send and not self._messages:
@@ -113,7 +111,7 @@ class Route:
         return not self.is_empty and self.target.can_send
 
     def _send(self, log: RunLog, now: datetime) -> None:
-        """Send the next piece of a run's log, or the part of it that the target takes."""
+        """Send the next piece of a run's log, or the part of it that the target accepts."""
         position = log.positions[self._place]
         piece, end = log.next(position.handed, self.form.read_size, now)
         position.is_queued = piece is not None
@@ -128,20 +126,22 @@ class Route:
         self._queue.push(log.user, log)
 
     def acknowledge(self) -> dict[RunLog, int]:
-        """Move the positions of runs to what the target has taken; return these runs, each with the bytes."""
-        taken: dict[RunLog, int] = {}
+        """Advance the positions of runs by the acknowledged messages; return these runs, with their bytes."""
+        sizes: dict[RunLog, int] = {}
         for token in self.target.pop_acknowledged():
             if isinstance(token, tuple):
                 log, progress = token
                 position = log.positions[self._place]
                 grown = max(0, progress.sent - position.acknowledged.sent)
-                taken[log] = taken.get(log, 0) + grown
-                position.acknowledged = max(position.acknowledged, progress)  # the limit may have moved it
-        return taken
+                sizes[log] = sizes.get(log, 0) + grown
+                position.acknowledged = max(
+                    position.acknowledged, progress
+                )  # a limit may have advanced it further
+        return sizes
 
 
 def skip_to_end(log: RunLog) -> None:
-    """Move all positions behind the output that there is: it is dropped."""
+    """Advance all positions to the end of the output, which is dropped."""
     for position in log.positions.values():
         stage = max(position.acknowledged.stage, CMD_SENT)
         position.handed = position.acknowledged = Progress(log.spool.size, stage)

@@ -241,8 +241,8 @@ class Reading:
         return old._replace(problems=problems, further_errors=new.further_errors, uses_last_good=True)
 
     def _add(self, source: Source) -> None:
-        """Add a source, with an error for each job of an unknown user. Jobs of users that never had
-        an account are left out.
+        """Add a source, with an error for each job of an unknown user. Jobs of users that never had an
+        account are left out.
         """
         self.sources[source.file] = source
         reasons = {}

@@ -1,4 +1,4 @@
-"""The way of a job's output to syslog: every line, in order and whole, whatever it contains."""
+"""The delivery of a job's output to syslog: every line, in order and complete, whatever it contains."""
 
 import contextlib
 import os
@@ -24,7 +24,7 @@ ORDER = ["CMD", "CMDOUT", "CMDEND", "EXIT"]
 
 
 def printed(loop: Loop, text: bytes) -> list[str]:
-    """The CMDOUT lines of a job that prints this."""
+    """Return the CMDOUT lines of a job that prints this text."""
     (loop.directory / "text").write_bytes(text)
     loop.begin("* * * * * cat text\n")
     loop.minutes()
@@ -65,7 +65,7 @@ def test_each_line_is_a_message_with_special_characters_escaped(
 def test_output_is_written_to_the_disk_while_a_run_goes_on_and_after_its_end(
     loop: Loop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A power cut takes the output of a few seconds only; the kernel alone would keep that of 30 s in memory."""
+    """A power cut destroys the output of a few seconds; without a write-back the kernel keeps 30 s in memory."""
     written: list[str] = []
     monkeypatch.setattr(
         spool, "begin_write_back", lambda file: written.append(os.readlink(f"/proc/self/fd/{file}"))
@@ -353,7 +353,7 @@ def test_a_job_can_open_its_output_again_by_name(loop: Loop) -> None:
 
 @pytest.fixture
 def small_spool(loop: Loop) -> Iterator[Path]:
-    """The spool directory, on a file system of half a megabyte."""
+    """Return the spool directory, on a file system of half a megabyte."""
     directory = loop.state / "spool"
     directory.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=512k,mode=700", "none", str(directory)]
@@ -396,7 +396,7 @@ def test_the_output_of_a_job_that_ends_while_the_disk_is_full_is_kept(
 
 
 def test_the_oldest_output_is_dropped_when_too_much_waits_for_syslog(silent_loop: Loop) -> None:
-    """It is dropped as it comes. A message names the run and the number of bytes that are dropped."""
+    """It is dropped as it arrives. A message names the run and the number of dropped bytes."""
     loop = silent_loop
     loop.settings = replace(loop.settings, spool_limit=3)
     lines = "yes | tr -d '\\n' | head -c 4000000 | fold -w 500; echo; echo old"
@@ -434,7 +434,7 @@ def test_the_end_of_a_failed_run_is_a_warning(loop: Loop, command: str, options:
 
 @pytest.mark.parametrize("restarts", [False, True])
 def test_late_messages_have_the_time_of_what_they_tell(silent_loop: Loop, restarts: bool) -> None:
-    """In their header, and at their end for readers that take no other time than that of the arrival."""
+    """The time is in their header, and at their end for readers that use only the time of arrival."""
     loop = silent_loop
     loop.begin("1 12 * * * echo one; while ! test -e go; do sleep 0.02; done; echo two; exit 3\n")
     loop.minutes(1)
@@ -470,7 +470,7 @@ def on_disk(loop: Loop) -> int:
 
 
 def test_delivered_output_of_the_oldest_runs_goes_first(loop: Loop) -> None:
-    """It counts against spool-limit, also what an earlier daemon left; nothing that waits is dropped."""
+    """It counts against spool-limit, also output of an earlier daemon; no waiting output is dropped."""
     loop.settings = replace(loop.settings, spool_limit=2)
     loop.begin(f"* * * * * {LINES} | head -c 300000; echo\n")
     for _ in range(12):
@@ -491,13 +491,15 @@ def test_delivered_output_of_the_oldest_runs_goes_first(loop: Loop) -> None:
 
 
 def sizes(loop: Loop) -> dict[int, int]:
-    """Return how many bytes of each run's output are kept."""
+    """Return the bytes of each run's output on disk."""
     outputs = {run.id: Spool(str(loop.state / "spool"), run.id) for run in loop.runs()}
     return {run: output.stored_size for run, output in outputs.items() if output.stored_size}
 
 
 def test_the_output_of_a_job_stays_below_its_limit(loop: Loop) -> None:
-    """Over its runs, also of an earlier daemon; other jobs keep theirs. The setting limits the option."""
+    """The limit holds for all its runs, also of an earlier daemon, and not for other jobs' output. The
+    setting limits the option.
+    """
     loop.settings = replace(loop.settings, keep_output=1)
     limited = "* * * * * seq 20000 | tail -c 50001\n"
     loop.begin(f"#: keep-output=120k\n{limited}#: keep-output=9M\n* * * * * {LINES} | head -c 300000; echo\n")
@@ -517,7 +519,7 @@ def test_the_output_of_a_job_stays_below_its_limit(loop: Loop) -> None:
 
 
 def test_the_output_of_a_run_that_goes_on_stays_below_the_limit_of_its_job(loop: Loop) -> None:
-    """The delivered front of it is given back to the disk; what is left is the end, in order."""
+    """Its delivered beginning is given back to the disk; the end is left, in order."""
     lines = "seq 100000 | tr '\\n' , | fold -w 900; echo"
     loop.begin(f"#: keep-output=64k\n* * * * * {lines}; while ! [ -e end ]; do sleep 0.01; done; echo end\n")
     loop.minutes()
@@ -538,7 +540,7 @@ def test_the_output_of_a_run_that_goes_on_stays_below_the_limit_of_its_job(loop:
 def test_the_delivered_output_of_runs_that_go_on_makes_room_on_a_full_disk(
     loop: Loop, small_spool: Path
 ) -> None:
-    """Three jobs print 900 kB in all, on a disk of 512 kB; none has ended, so nothing is kept output."""
+    """Three jobs print 900 kB together, on a disk of 512 kB; none has ended, so there is no kept output."""
     script = f"for n in 1 2 3; do {LINES} | head -c 100000; echo; sleep 0.05; done"
     loop.begin(
         "".join(f"* * * * * {script}; while ! [ -e end ]; do sleep 0.01; done; echo {n}\n" for n in range(3))
@@ -552,7 +554,7 @@ def test_the_delivered_output_of_runs_that_go_on_makes_room_on_a_full_disk(
 
 
 def test_output_in_bursts_stays_below_the_limit(silent_loop: Loop) -> None:
-    """Three jobs print 90 MB while nothing reads; each keeps a segment beyond the limit, in which it writes."""
+    """Three jobs print 90 MB without a reader; each keeps its current segment beyond the limit."""
     loop = silent_loop
     loop.settings = replace(loop.settings, spool_limit=5)
     loop.begin("MAILTO=someone\n" + "* * * * * yes | head -c 30000000\n" * 3)
@@ -572,7 +574,7 @@ def test_output_in_bursts_stays_below_the_limit(silent_loop: Loop) -> None:
 
 
 def test_delivered_output_makes_room_on_a_full_disk(loop: Loop, small_spool: Path) -> None:
-    """Ten runs print twice what the disk holds. None waits, and the newest output is there."""
+    """Ten runs print twice the size of the disk. None waits, and the newest output is there."""
     loop.begin("* * * * * yes $PYCROND_RUN | tr -d '\\n' | fold -w 900 | head -c 100000; echo\n")
     for _ in range(10):
         loop.minutes()
@@ -585,7 +587,7 @@ def test_delivered_output_makes_room_on_a_full_disk(loop: Loop, small_spool: Pat
 
 @pytest.mark.parametrize("left", [0, 3])
 def test_a_run_whose_delivered_output_has_gone_is_delivered(loop: Loop, left: int) -> None:
-    """It was deleted on a full disk before the ledger had all, or cut off when the power failed."""
+    """It was deleted on a full disk before the ledger had its progress, or lost in a power cut."""
     loop.begin("* * * * * echo text; seq 2\n")
     loop.minutes()
     loop.settle()

@@ -16,7 +16,7 @@ pytestmark = [
 
 @pytest.fixture
 def logged(crond: Crond, journald: Journald) -> Journald:
-    """A journal with a run that failed and one that worked."""
+    """Return a journal with a failed and a succeeded run."""
     crond.environment["PYCROND_SYSLOG"] = f"journal:{journald.socket}"
     crond.write(
         "jobs",

@@ -1,4 +1,4 @@
-"""Delivered output on disk: whose is deleted first."""
+"""Delivered output on disk: the order in which it is deleted."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +14,9 @@ def write(directory: Path, run: int, size: int) -> None:
 
 
 def test_the_user_with_the_most_loses_its_oldest_output_first(tmp_path: Path) -> None:
-    """What a chatty user prints pushes out nothing of another user, counted from disk or as it comes."""
+    """The output of a user who prints much removes no output of another user, counted from disk or as it
+    arrives.
+    """
     users = dict.fromkeys(range(900, 905), "ada") | dict.fromkeys(range(990, 1090), "ben")
 
     def users_between(first: int, last: int) -> Mapping[int, str]:

@@ -48,7 +48,7 @@ def test_marks_are_hardly_larger_than_the_output(tmp_path: Path) -> None:
     [
         (b"a\nb\n", [(100, 1.0)], [(1.0, b"a\nb\n")]),
         (b"a\nb\n", [(100, 1.0), (102, 2.0)], [(1.0, b"a\n"), (2.0, b"b\n")]),
-        (b"a\nb\n", [(100, 1.0), (101, 2.0)], [(2.0, b"a\nb\n")]),  # complete when the newline came
+        (b"a\nb\n", [(100, 1.0), (101, 2.0)], [(2.0, b"a\nb\n")]),  # complete at the time of the newline
         (b"abc\nd", [(100, 1.0), (101, 2.0), (102, 3.0), (104, 4.0)], [(3.0, b"abc\n"), (4.0, b"d")]),
         (b"a", [(100, 1.0)], [(1.0, b"a")]),
         (b"", [(100, 1.0)], []),

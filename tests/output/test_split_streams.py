@@ -1,4 +1,4 @@
-"""`log=split`: standard output and standard error are told apart, and each line is of one of them."""
+"""`log=split`: standard output and standard error are separate, and each line belongs to one of them."""
 
 import dataclasses
 import json
@@ -50,7 +50,7 @@ class Streams:
 
     @property
     def parts(self) -> list[tuple[str, bytes]]:
-        """What the spool has, by streams."""
+        """Return the parts of the spool by stream."""
         marks = [*split_streams.streams(self.spool, 0, self.spool.size), (self.spool.size, "")]
         return [
             (stream, self.spool.read(start, marks[number + 1][0] - start))
@@ -130,7 +130,9 @@ def test_delivered_output_that_was_given_back_to_the_disk_has_no_open_line(strea
 
 
 def test_a_full_pipe_without_a_newline_holds_up_nothing(streams: Streams) -> None:
-    """Its line goes on, also after a restart; the other stream waits for its end, unless that is full too."""
+    """Its line continues, also after a restart; the other stream waits for its end, unless its pipe is full,
+    too.
+    """
     streams.out(b"x" * 65536)
     streams.err(b"error\n")
     assert streams.move() == 65536
@@ -178,7 +180,7 @@ def test_too_many_marks_tell_nothing_apart_and_nothing_wrong(streams: Streams) -
 
 
 def test_a_full_disk_leaves_the_bytes_in_the_pipe(streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stream that cannot be noted is not moved."""
+    """Bytes are not moved if their stream cannot be written down."""
     streams.out(b"one\n")
     (Path(streams.directory) / "times").write_bytes(b"")
     with pytest.raises(OSError, match="times"):
@@ -217,7 +219,9 @@ def lines_of(pipe: Pipe, name: str) -> list[tuple[str, str]]:
 
 @pytest.mark.process
 def test_lines_of_both_streams(silent_loop: Loop, printing: Callable[[], Pipe]) -> None:
-    """Beside a job without the option; lines of each stream in order, incomplete lines at the end on their own."""
+    """Next to a job without the option: the lines of each stream are in order, incomplete lines at the end
+    are separate.
+    """
     loop, pipe = silent_loop, printing()
     script = "for i in 1 2 3; do echo o$i; echo e$i >&2; done; printf half; printf rest >&2"
     loop.begin(
@@ -240,7 +244,7 @@ def test_lines_of_both_streams(silent_loop: Loop, printing: Callable[[], Pipe]) 
 
 @pytest.mark.process
 def test_a_prompt_and_a_closed_stream_do_not_wake_the_loop(loop: Loop) -> None:
-    """The prompt stays in its pipe, is looked at now and then, and does not hold up the other stream."""
+    """The prompt stays in its pipe, is checked at intervals, and does not delay the other stream."""
     loop.begin(
         "#: log=split\n* * * * * exec 2>/dev/null; printf 'go? '; until test -e go; do sleep .05; done; echo\n"
     )
@@ -258,7 +262,7 @@ def test_a_prompt_and_a_closed_stream_do_not_wake_the_loop(loop: Loop) -> None:
 
 @pytest.mark.process
 def test_a_flood_in_large_writes_is_taken_at_once(loop: Loop) -> None:
-    """Nearly always the pipe ends within a line, and a write that waits for room wakes nobody."""
+    """The pipe usually ends within a line, and a write that waits for room wakes no reader."""
     text = b"".join(b"%d\n" % number for number in range(400_000))
     (loop.directory / "text").write_bytes(text)
     loop.settings = dataclasses.replace(loop.settings, syslog="none")
@@ -285,7 +289,7 @@ def test_the_next_daemon_goes_on_with_both(
     loop.minutes()
     loop.until(lambda: len(lines_of(pipe, "work")) == 2)
     loop.release() if is_killed else loop.stop()
-    loop.begin("")  # whatever the crontab says now
+    loop.begin("")  # the crontab has no influence any more
     loop.turn()
     (loop.directory / "go").touch()
     loop.settle()
@@ -297,7 +301,7 @@ def test_the_next_daemon_goes_on_with_both(
 
 @pytest.mark.daemon
 def test_kills_and_the_keepers_time(crond: Crond) -> None:
-    """No line is lost or mixed while the daemon is killed, while the keeper reads alone, and after that."""
+    """No line is lost or mixed when the daemon is killed, while the keeper reads alone, and after that."""
     crond.environment |= {"PYCROND_SYSLOG": "none"}
     script = crond.directory / "job"
     script.write_text(

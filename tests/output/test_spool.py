@@ -1,4 +1,4 @@
-"""Spools: each byte of a FIFO gets to disk exactly once, also with full disks and killed processes."""
+"""Spools: each byte of a FIFO is written to disk exactly once, also with full disks and killed processes."""
 
 import contextlib
 import fcntl

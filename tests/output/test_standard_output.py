@@ -1,4 +1,4 @@
-"""Standard output as a target: each line once, whatever its reader does, and also over restarts."""
+"""Standard output as a target: each line once, whatever its reader does, also across restarts."""
 
 import dataclasses
 import fcntl
@@ -26,7 +26,7 @@ FLOOD = f"#: name=flood\n* * * * * seq {COUNT}\n"
 
 
 class Pipe:
-    """A pipe that holds few pages, so that its reader is soon awaited."""
+    """A pipe that holds few pages, so that it is soon full."""
 
     def __init__(self) -> None:
         self.reader, self.writer = os.pipe()
@@ -70,7 +70,7 @@ def pipe() -> Iterator[Callable[[], Pipe]]:
 def printing(
     silent_loop: Loop, monkeypatch: pytest.MonkeyPatch, pipe: Callable[[], Pipe]
 ) -> Callable[[], Pipe]:
-    """Give the daemons that begin from now on another standard output."""
+    """Give daemons that are started from now on another standard output."""
     silent_loop.settings = dataclasses.replace(
         silent_loop.settings, syslog="none", log_stdout=True, log_format="json"
     )
@@ -85,7 +85,7 @@ def printing(
 
 
 def stuck(loop: Loop) -> bool:
-    """Return whether the job has ended, nothing is taken any more, and the ledger says what was."""
+    """Return whether the job has ended, the reader accepts nothing more, and the ledger has the progress."""
     output = loop.daemon.subsystems.output
     is_full = output._routes[1].target.wants_write and not loop.daemon.subsystems.runs.active.count
     return is_full and output.delivery.retry_in(0.0) is None
@@ -98,13 +98,14 @@ NUMBERS = [str(number) for number in range(1, COUNT + 1)]
 def test_a_line_is_printed_once_also_over_restarts(
     silent_loop: Loop, printing: Callable[[], Pipe], is_killed: bool
 ) -> None:
-    """The reader stands still, then ends; the next daemon goes on with another one. A daemon that waits for its reader
-    has stored what it has written: even a kill repeats nothing then."""
+    """The reader stands still, then ends; the next daemon continues with another reader. A daemon that waits
+    for its reader has stored its progress: then even a kill repeats nothing.
+    """
     loop, first = silent_loop, printing()
     loop.begin(FLOOD)
     loop.minutes()
     loop.until(lambda: stuck(loop))
-    for _ in range(5):  # it goes on and stands still again
+    for _ in range(5):  # the reader continues and stands still again
         first.read()
         loop.turn()
     loop.until(lambda: stuck(loop))
@@ -129,7 +130,7 @@ def test_a_line_is_printed_once_also_over_restarts(
 def test_a_stop_writes_what_the_reader_takes_meanwhile(
     silent_loop: Loop, printing: Callable[[], Pipe]
 ) -> None:
-    """Also what is still in the FIFOs, and the message of the stop itself."""
+    """Also the bytes that are still in the FIFOs, and the message about the stop."""
     loop, pipe = silent_loop, printing()
     loop.begin(FLOOD)
     loop.minutes()
@@ -147,7 +148,7 @@ def test_a_stop_writes_what_the_reader_takes_meanwhile(
 
 
 def test_a_reader_that_ends_holds_up_nothing(silent_loop: Loop, printing: Callable[[], Pipe]) -> None:
-    """Syslog gets everything meanwhile, and the next daemon prints it. Each target has its own position."""
+    """Syslog gets all messages meanwhile, and the next daemon prints them. Each target has its own position."""
     loop, first = silent_loop, printing()
     loop.settings = dataclasses.replace(loop.settings, syslog=str(loop.directory / "log"))
     loop.log.open()
@@ -181,7 +182,7 @@ def test_a_target_that_comes_goes_on_where_the_one_before_was(
 
 
 def test_without_a_target_output_stays_in_the_spool(silent_loop: Loop) -> None:
-    """Both ends of it, and it counts as delivered: `spool-limit` and the retention apply."""
+    """Both its ends are kept, and it counts as delivered: `spool-limit` and the retention apply."""
     loop = silent_loop
     loop.settings = dataclasses.replace(loop.settings, syslog="none", spool_limit=6)
     loop.begin("#: name=big\n* * * * * seq 900000\n")  # 6 MB
@@ -193,14 +194,15 @@ def test_without_a_target_output_stays_in_the_spool(silent_loop: Loop) -> None:
     assert loop.query("SELECT delivered = bytes, told FROM runs") == [(1, 3)]
     loop.minutes()
     loop.settle()
-    loop.until(lambda: not list(kept.glob("1.*")))  # the older run had to go
+    loop.until(lambda: not list(kept.glob("1.*")))  # the older run was deleted
     assert list(kept.glob("2.*"))
 
 
 @pytest.mark.daemon
 def test_a_container_without_syslog(crond: Crond) -> None:
-    """Real processes: standard output is a pipe. A kill loses nothing and repeats no more than 32 KiB; a stop ends it
-    with the last line."""
+    """Real processes: standard output is a pipe. A kill loses nothing and repeats no more than 32 KiB; a stop
+    ends it with the last line.
+    """
     crond.environment |= {"PYCROND_SYSLOG": "none", "PYCROND_LOG_FORMAT": "json"}
     flag = crond.directory / "flag"
     crond.write(

@@ -1,4 +1,4 @@
-"""Writing to a standard output that is slow, stands still, ends or fails: nothing blocks, and nothing is torn."""
+"""Writing to a standard output that is slow, stands still, ends or fails: no call blocks, and no line is cut."""
 
 import fcntl
 import os
@@ -34,7 +34,7 @@ def sockets() -> Ends:
 
 @pytest.fixture(params=[os.pipe, raw_pty, sockets], ids=["pipe", "terminal", "socket"])
 def ends(request: pytest.FixtureRequest) -> Iterator[Ends]:
-    """The read end and the write end of a standard output."""
+    """Return the read end and the write end of a standard output."""
     make: Callable[[], Ends] = request.param
     reader, writer = make()
     os.set_blocking(reader, False)
@@ -51,7 +51,7 @@ def opened(writer: int) -> StandardStream:
 
 
 def fill(stream: StandardStream, lines: list[bytes]) -> list[object]:
-    """Send lines, each with itself as token, until there is no room; return those that are taken."""
+    """Send lines, each with itself as token, until there is no room; return the accepted lines."""
     taken: list[object] = []
     while lines and stream.can_send:
         stream.send([line := lines.pop(0)], line)
@@ -68,7 +68,7 @@ def read(reader: int) -> bytes:
 
 
 def test_a_reader_that_stands_still_and_goes_on(ends: Ends) -> None:
-    """Every line arrives once, a long one too; a line that is not taken is not in the pipe."""
+    """Every line arrives once, also a long one; a line that is not accepted is not in the pipe."""
     reader, writer = ends
     lines, stream = [*LINES, LONG, b"last\n"], opened(writer)
     taken, received = fill(stream, lines), b""
@@ -85,7 +85,7 @@ def test_a_reader_that_stands_still_and_goes_on(ends: Ends) -> None:
 
 
 def test_a_pipe_that_must_not_be_opened_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Such as another user's: only what fits is written, as the descriptor itself blocks."""
+    """For example another user's: only bytes that fit are written, because the descriptor itself blocks."""
 
     def refuse(*_: object) -> int:
         raise PermissionError
@@ -131,7 +131,7 @@ def test_a_reader_that_ends(ends: Ends) -> None:
 
 
 def test_a_full_disk(tmp_path: Path) -> None:
-    """/dev/full is as a file on it; then there is room again."""
+    """/dev/full behaves like a file on a full disk; then there is room again."""
     with open("/dev/full", "wb", buffering=0) as full:
         stream = opened(full.fileno())
         stream.send([b"one\n"], 1)
@@ -147,7 +147,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
 
 
 def test_a_file_that_another_process_writes_too(tmp_path: Path) -> None:
-    """They share the offset."""
+    """Both processes share the offset."""
     with (tmp_path / "file").open("wb", buffering=0) as file:
         stream = opened(file.fileno())
         stream.send([b"one\n"], 1)

@@ -1,4 +1,6 @@
-"""The lines on standard output: no text of a job forges one, JSON loses nothing, and each part ends where it says."""
+"""The lines on standard output: no text of a job forges one, JSON loses no byte, and each part ends at its
+position.
+"""
 
 import base64
 import json
@@ -131,7 +133,7 @@ def _bytes(document: dict[str, str]) -> bytes:
 
 
 def test_a_readable_line_has_no_bytes_beside_it() -> None:
-    """Also where another line of the same block needs them."""
+    """Also if another line of the same block needs them."""
     documents = [json.loads(line) for line in formatted("json", printed(b"fine \xc3\xa4\n\xff\x1b\n"))]
     assert [document["line"] for document in documents] == ["fine ä", "\\xff\x1b"]
     assert [document.get("line_base64") for document in documents] == [None, "/xs="]
@@ -147,7 +149,7 @@ def test_a_piece_of_a_long_line_says_that_the_line_goes_on(form: str) -> None:
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("end", [b"", b"\n"], ids=["open", "ended"])
 def test_each_part_fits_a_pipe_and_ends_where_it_says(form: str, end: bytes, tmp_path: Path) -> None:
-    """The position after a part is that of the lines that are in it."""
+    """The position after a part is the end of the lines in it."""
     lines = [b"%d %b" % (number, b"y" * (number % 97)) for number in range(1000)] + [b"z" * 9000, b"last"]
     data = b"\n".join(lines) + end
     log = RunLog(7, 99, "root", "work", "backup", Spool(str(tmp_path), 7, is_new=True))

@@ -1,4 +1,4 @@
-"""Messages to a real rsyslogd that is stopped, killed and replaced: none is lost, and nothing waits."""
+"""Messages to a real rsyslogd that is stopped, killed and replaced: none is lost, and no call waits."""
 
 import os
 import re
@@ -112,14 +112,14 @@ def opened() -> Iterator[Opened]:
 
 @pytest.fixture
 def path() -> Iterator[str]:
-    """A path for a socket; pytest's own directories can be too deep for that."""
+    """Return a path for a socket; the paths of pytest's own directories can be too long."""
     with tempfile.TemporaryDirectory(prefix="log.") as directory:
         yield f"{directory}/log"
 
 
 @pytest.fixture
 def listen() -> Iterator[Listen]:
-    """Make readers that belong to the test: at a path, or on a port of loopback."""
+    """Return a function that makes the test's readers: at a path, or on a port of loopback."""
     with ExitStack() as after:
 
         def make(place: str | tuple[str, int], kind: int = socket.SOCK_DGRAM) -> socket.socket:
@@ -139,7 +139,7 @@ def listen() -> Iterator[Listen]:
 
 
 def drain(reader: socket.socket) -> bytes:
-    """Read all that waits, a datagram as a line."""
+    """Read all waiting datagrams, each as a line."""
     received = b""
     with suppress(BlockingIOError):
         while data := reader.recv(65536):
@@ -147,7 +147,7 @@ def drain(reader: socket.socket) -> bytes:
     return received
 
 
-# Where messages go
+# Addresses
 
 
 @pytest.mark.parametrize("form", ["rfc3164", "rfc5424"])
@@ -326,7 +326,7 @@ def test_unread_messages_of_a_dead_reader_are_not_acknowledged(
     loop = Loop(opened(path), numbered(5))
     loop.turn()
     first.recv(1000)
-    first.close()  # with its queue, which is empty then as if all were read
+    first.close()  # its queue is then empty, as if all messages were read
     loop.turn_until(lambda: not loop.log.reachable)
     assert (loop.sent, loop.acknowledged) == (5, [])
 
@@ -523,7 +523,7 @@ def test_a_tcp_socket_does_not_connect_to_itself() -> None:
                 link.finish()
 
 
-# What it costs
+# Costs
 
 
 def test_memory_is_bounded(opened: Opened, listen: Listen) -> None:
@@ -647,7 +647,7 @@ def test_a_packet_that_no_socket_accepts_is_cut(opened: Opened, listen: Listen, 
 def test_console(
     opened: Opened, listen: Listen, path: str, monkeypatch: pytest.MonkeyPatch, reachable: bool
 ) -> None:
-    """Without its priority, or the version number of rfc5424."""
+    """The message has no priority and no version number of rfc5424."""
     monkeypatch.setattr(syslog, "CONSOLE", f"{path}.console")
     os.mkfifo(f"{path}.console")
     reader = os.open(f"{path}.console", os.O_RDONLY | os.O_NONBLOCK)

@@ -1,4 +1,4 @@
-"""Log lines: nothing that a job prints can break a line, forge a line or be invisible in it."""
+"""Log lines: no output of a job can break a line, forge a line or be invisible in it."""
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
@@ -48,7 +48,7 @@ def test_visible_is_one_harmless_line(raw: bytes) -> None:
 
     assert len((shown + "x").splitlines()) == 1
     assert all(char.isprintable() or char == "\t" or (char.isspace() and char > "\x9f") for char in shown)
-    assert shown == visible(shown.encode())  # so it may be applied twice
+    assert shown == visible(shown.encode())  # so `visible` can be applied twice
 
 
 @given(st.text(st.characters(min_codepoint=32, max_codepoint=126)))
@@ -179,7 +179,9 @@ def test_bytes_that_are_no_characters_are_all_kept(data: bytes) -> None:
     ],
 )
 def test_the_end_of_a_late_message(address: str, delay: int, end: str) -> None:
-    """Over a network the time in the header counts. A packet is not longer for it, and no output can forge it."""
+    """Over a network the time in the header counts. The end does not make a packet longer, and no output can
+    forge it.
+    """
     settings = Settings(state_dir="", runtime_dir="", pidfile="", syslog=address)
     header = syslog_format.SyslogHeader(settings)
     assert header.late_end(TIME, TIME + timedelta(seconds=delay)) == end
