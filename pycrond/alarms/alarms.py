@@ -1,4 +1,4 @@
-"""The alarms of one daemon: which follow from runs and from what did not run, and their delivery."""
+"""The alarms of one daemon, which follow from runs and from missing runs, and their delivery."""
 
 import json
 import os
@@ -32,7 +32,7 @@ Facts = Mapping[str, Any]
 
 
 class Alarms:
-    """Processes the events of runs and fires, writes alarms down and hands them to the outbox."""
+    """Processes the events of runs and fires, writes alarms to the ledger and gives them to the outbox."""
 
     def __init__(
         self, settings: Settings, ledger: Ledger, output: Output, builder: CommandBuilder, runs: Runs
@@ -46,7 +46,7 @@ class Alarms:
         now = clock.now().timestamp()
         self._health = {key: health.until(now) for key, health in self._table.health().items()}
         self._jobs: Mapping[str, Job] = {}
-        self._overdue: PlannedTimes[str] = PlannedTimes()  # when jobs with `expect` are looked at
+        self._overdue: PlannedTimes[str] = PlannedTimes()  # when jobs with `expect` are checked
         self._shared: SharedJobs | None = None
 
     def join(self, nodes: OtherNodes) -> None:
@@ -73,7 +73,7 @@ class Alarms:
 
     def after(self, ended: Iterable[Ended], retried: Collection[int], now: datetime) -> list[Work]:
         """Make the alarms of ended runs, and return their rows, to be written together with the ends.
-        `retried` are the runs that are tried again.
+        `retried` are the runs that will be tried again.
         """
         alarms: list[Alarm] = []
         changed: dict[str, Health] = {}
@@ -88,7 +88,7 @@ class Alarms:
         return [self._added(alarms), self._table.health_written(changed.values())]
 
     def replace_jobs(self, jobs: Mapping[str, Job], now: datetime) -> None:
-        """Use these jobs from now on. What was expected of a job that is gone is still expected."""
+        """Use these jobs from now on. A success of a deleted job with `expect` is still expected."""
         self._jobs = jobs
         changed = []
         for key, job in jobs.items():
@@ -102,7 +102,7 @@ class Alarms:
         self._plan_all()
 
     def clock_was_turned(self, seconds: float, now: datetime) -> None:
-        """Move all times, so that intervals stay as long as they were."""
+        """Move all times, so that intervals keep their length."""
         self._health = {
             key: health.moved(seconds).until(now.timestamp()) for key, health in self._health.items()
         }
@@ -139,7 +139,7 @@ class Alarms:
             self._write(alarms, changed)
 
     def _note_recovered(self, shared: SharedJobs, now: datetime) -> None:
-        """Note successes on other nodes. The node on which a job has failed reports its recovery."""
+        """Note successes on other nodes. A node on which the job has failed reports its recovery."""
         alarms, changed = [], []
         for health, has_failed in shared.take_recovered(self._health, now):
             job = self._jobs.get(health.key)
@@ -163,13 +163,13 @@ class Alarms:
 
     @property
     def next_at(self) -> datetime | None:
-        """When `step` has something to do by the wall clock."""
+        """The time of the next work for `step`, by the wall clock."""
         first = self._overdue.first
         at = clock.at(first[0]) if first else None
         return min((at for at in (at, self.outbox.next_at) if at), default=None)
 
     def retry_in(self, elapsed: float) -> float | None:
-        """Return the seconds until `step` has something to do by elapsed time; None if nothing waits."""
+        """Return the seconds until `step` has something to do by elapsed time; None if there is nothing."""
         return self.outbox.retry_in(elapsed)
 
     def _overdue_time(self, health: Health) -> float | None:
@@ -202,12 +202,12 @@ class Alarms:
     # The alarms
 
     def _of_end(self, end: Ended, now: datetime) -> list[Alarm]:
-        """Return the alarms of an end; the job's health is updated."""
+        """Return the alarms of an end, and update the job's health."""
         job, options, state = end.fire.job, end.fire.job.entry.options, end.outcome.state
         at = end.at.timestamp()
         if self._shared:
             self._shared.ended(end)
-        # Catch-ups come one a second, whatever their fire times.
+        # Catch-ups start one each second, whatever their fire times.
         fire = at if end.fire.trigger == "catch-up" else end.fire.at.timestamp()
         health = self._health.get(job.key) or Health(job.key, at, expect=options.expect)
         calls = rules.alarms(options, state, health, fire)
@@ -223,7 +223,7 @@ class Alarms:
     def _calls(
         self, run: int | None, job: Job, calls: Iterable[rules.Call], now: datetime, facts: Facts
     ) -> list[Alarm]:
-        """Return the hooks and pings among these calls that the job has; `facts` are about the run."""
+        """Return alarms for those of the hooks and pings that the job has; `facts` are about the run."""
         options, alarms = job.entry.options, []
         for kind, event in calls:
             if kind == "ping" and options.ping:
@@ -265,7 +265,7 @@ class Alarms:
     def _letter(
         self, fire: Fire, run: int | None, about: tuple[str, str], facts: mail_contents.Pairs, now: datetime
     ) -> Alarm:
-        """Return the mail about a run or, without `run`, about a job; `about` is the event and the ending."""
+        """Return the mail about a run, or a job if `run` is None; `about` is the event and the ending."""
         variables = fire.job.entry.environment if self._with_environment else ()
         contents = mail_contents.job_mail(
             fire, run or 0, about, facts=facts, host=os.uname().nodename, variables=variables
@@ -275,14 +275,14 @@ class Alarms:
     def _alarm(
         self, run: int | None, job: Job, call: rules.Call, document: dict[str, Any], now: datetime
     ) -> Alarm:
-        """Return a new alarm. The uid makes sure that nothing is delivered as a later user of that name."""
+        """Return a new alarm. The uid prevents a delivery as a later user with the same name."""
         at = now.timestamp()
         account = self._builder.accounts.get(job.user)
         text = json.dumps({**document, "uid": account.uid if account else None, "label": job.label})
         return Alarm(self._table.new_id(), run, job.key, *call, at, at, 0, text)
 
     def _added(self, alarms: list[Alarm]) -> Work:
-        """Hand alarms to the outbox, and return the work of writing those that it has not dropped."""
+        """Give alarms to the outbox; return the statement that writes those that it has not dropped."""
         dropped = {alarm.id for alarm in self.outbox.add(alarms)}
         return self._table.added(alarm for alarm in alarms if alarm.id not in dropped)
 

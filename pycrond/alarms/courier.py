@@ -1,8 +1,8 @@
 """The courier, `python -m pycrond.alarms.courier`: delivers one mail or ping, described by JSON on its input.
 
-A program of its own, so that a server that does not answer delays nothing else. It begins as the daemon's
-user, reads what only that user can read, and becomes the alarm's user. It exits with 0 after a delivery.
-Otherwise it prints the reason as one line, and the exit status tells whether to try again.
+A separate program, so that a server that does not answer delays nothing else. It begins as the daemon's user,
+reads the files that only this user can read, and becomes the alarm's user. It exits with 0 after a delivery.
+Otherwise it prints the reason as one line, and the exit status says whether to try again.
 """
 
 import contextlib
@@ -58,7 +58,7 @@ def send_ping(document: Document) -> None:
 
 
 def send_mail(document: Document) -> None:
-    """Send a mail by the mailer, which is a program's path or a server's URL.
+    """Send a mail by the mailer, which is the path of a program or the URL of a server.
 
     A document that is sent again has the same Message-ID, so the recipient recognizes the duplicate.
     """
@@ -68,13 +68,13 @@ def send_mail(document: Document) -> None:
     if refusal := address_refusal(contents.to):
         raise PermanentDeliveryError(f"MAILTO {contents.to!r}: {refusal}")
     if contents.sender and (refusal := address_refusal(contents.sender)):
-        # Other crons also send the mail without it.
+        # Other crons also send the mail without MAILFROM.
         unused = ("MAILFROM", f"{contents.sender!r} is not used: {refusal}")
         contents = replace(contents, sender=None, facts=(*contents.facts, unused))
     is_marked = is_utf8(contents.content_type)
     output = mail_output.read(document["spool"], document["run"], document["bytes"], is_marked=is_marked)
-    same = {name: value for name, value in document.items() if name != "process"}
-    token = digest(json.dumps(same, sort_keys=True).encode(), 10)
+    stable = {name: value for name, value in document.items() if name != "process"}
+    token = digest(json.dumps(stable, sort_keys=True).encode(), 10)
     mailer: str = document["mailer"]
     timeout = document.get("timeout", MAIL_TIMEOUT)
     if "://" in mailer:
@@ -96,7 +96,7 @@ def send_mail(document: Document) -> None:
 def _become_user(document: Document, *, has_secret: bool = False) -> None:
     """Become the alarm's user for good, and start the time limit.
 
-    With a secret that the user must not have, become a user that does not exist. Nothing is imported after
+    With a secret that the user must not get, become a user that does not exist. Nothing is imported after
     this: the user may not be able to read modules. The user can signal this process, but as it has changed
     its uid, the kernel lets only root trace it or read its memory (PR_SET_DUMPABLE).
     """
@@ -107,7 +107,7 @@ def _become_user(document: Document, *, has_secret: bool = False) -> None:
 
 
 def _exit_after(seconds: float) -> None:
-    """Start a time limit: a thread, as a name look-up that hangs runs no signal handler of Python's."""
+    """Start a time limit in a thread: a name look-up that hangs runs no signal handler of Python."""
 
     def give_up() -> None:
         _print_reason(f"given up after {duration(seconds)}")
@@ -119,7 +119,7 @@ def _exit_after(seconds: float) -> None:
 
 
 def _print_reason(reason: str) -> None:
-    """Print one line, whatever a server has answered. Without a reader the exit status is enough."""
+    """Print the reason as one line. If no process reads it, the exit status is enough."""
     line = printable(" ".join(reason.split())[:1000])
     with contextlib.suppress(OSError):
         os.write(1, line.encode() + b"\n")

@@ -1,4 +1,4 @@
-"""The command that delivers an alarm: a hook's own, or the courier for a mail or a ping."""
+"""The command that delivers an alarm: the hook itself, or the courier for a mail or a ping."""
 
 import json
 import os
@@ -37,16 +37,14 @@ class DeliveryCommands:
     def build(self, alarm: Alarm, user: User, printed: str, limits: Limits) -> Launch | None:
         """Return the command of a delivery, which prints to `printed`; None if there is nothing to deliver.
 
-        `limits` are those of a hook.
+        `limits` are the limits of a hook.
         """
         if alarm.kind == "hook":
             return self._hook(alarm, user, printed, limits)
         return self._courier(alarm, user, printed)
 
     def _courier(self, alarm: Alarm, user: User, printed: str) -> Launch | None:
-        """Return the courier, which begins as the daemon's user, to read the spool, and then becomes the
-        alarm's user.
-        """
+        """Return the courier, which reads the spool as the daemon's user, then becomes the alarm's user."""
         document = {"kind": alarm.kind, **alarm.document}
         if alarm.kind == "mail" or document.get("output"):
             size = Spool(self._settings.spool_dir, alarm.run).size if alarm.run else 0
@@ -63,7 +61,7 @@ class DeliveryCommands:
             "ids": None if is_own else [account.uid, account.gid, user.groups],
             "environment": {**path, "HOME": account.home, "LOGNAME": account.name, "USER": account.name},
         }
-        # HOME is the daemon's: Python would look there for modules, while it still has root's rights.
+        # HOME is the daemon's: Python would search the user's for modules while it still has root's rights.
         environment = {**_proxies(os.environ, is_own=is_own), **path, "HOME": self._builder.account.home}
         return Launch(COURIER, environment, "/", json.dumps(document).encode(), printed)
 
@@ -93,7 +91,7 @@ class DeliveryCommands:
 
 
 def _proxies(environ: Mapping[str, str], *, is_own: bool) -> dict[str, str]:
-    """Return the proxies of the daemon's environment; for other users without those that have a password."""
+    """Return the proxies of the daemon's environment; for other users only those without a password."""
     return {
         name: value
         for name, value in environ.items()

@@ -16,7 +16,7 @@ class TemporaryDeliveryError(DeliveryError):
 
 
 class PermanentDeliveryError(DeliveryError):
-    """A delivery that fails however often it is tried."""
+    """A delivery that fails at every attempt."""
 
     status = os.EX_UNAVAILABLE
 

@@ -16,13 +16,13 @@ _NO_RUN = {name: None for name in RunRow._fields if name != "folded"} | {"count"
 
 
 def place(job: Job) -> dict[str, Any]:
-    """Return the facts about a job; names and commands that are not UTF-8 as the ledger has them."""
+    """Return the facts about a job; names and commands that are not UTF-8 are escaped as in the ledger."""
     entry = job.entry
     return {"file": storable(entry.file), "line": entry.line, "command": storable(entry.command)}
 
 
 def ending(end: Ended) -> dict[str, Any]:
-    """Return the facts about an end: the ledger may not have them yet, if the disk is full."""
+    """Return the facts about an end: if the disk is full, the ledger may not have them yet."""
     fire, outcome = end.fire, end.outcome
     return {
         "id": end.run,
@@ -41,9 +41,9 @@ def ending(end: Ended) -> dict[str, Any]:
 
 
 def about(row: RunRow | None, facts: Mapping[str, Any], spool_dir: str) -> dict[str, Any]:
-    """Return an object of `history` about a run, with `facts`, the size of its output, and the end of that.
+    """Return an object of `history` about a run, with `facts`, and the size and the end of its output.
 
-    Without a run, its values are null.
+    Without a run, the values of the run are null.
     """
     document: dict[str, Any] = _NO_RUN | (run_json(row) if row else {}) | dict(facts)
     run = document["id"]
@@ -53,6 +53,6 @@ def about(row: RunRow | None, facts: Mapping[str, Any], spool_dir: str) -> dict[
 
 
 def variables(document: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the variables of a hook that tell about the run."""
+    """Return the variables of a hook that describe the run."""
     values = [(f"PYCROND_{name.upper()}", document.get(name)) for name in _VARIABLES]
     return [(name, "" if value is None else str(value)) for name, value in values]

@@ -1,4 +1,4 @@
-"""The change of the courier's user, from root to another user, without a way back."""
+"""The permanent change of the courier's user, from root to another user."""
 
 import pwd
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from pycrond.errors import os_reason
 from pycrond.host import spawner_program
 
 UNUSED_IDS = range(61184, 65520)
-"""The uids that systemd gives to services for the time that they run; no account has one of them."""
+"""The uids that systemd gives to services while they run; no account has one of them."""
 
 
 def become(uid: int, gid: int, groups: Iterable[int]) -> None:

@@ -30,8 +30,8 @@ class JobMail:
     facts: Pairs = ()  # shown below the output
     environment: Pairs = ()  # shown in X-Cron-Env headers
     content_type: str = ""  # CONTENT_TYPE, such as `text/html; charset=utf-8`; empty: plain text
-    transfer_encoding: str = ""  # CONTENT_TRANSFER_ENCODING: that in which the job writes its output
-    title: str = ""  # the job's name, for the subject; empty for a job without one
+    transfer_encoding: str = ""  # CONTENT_TRANSFER_ENCODING: the encoding of the job's output
+    title: str = ""  # the job's name, for the subject; empty for a job without a name
 
 
 def job_mail(
@@ -59,7 +59,7 @@ def job_mail(
 
 
 def ending(outcome: Outcome) -> str:
-    """Return a few words about an outcome; none after a success."""
+    """Return a few words about an outcome; empty after a success."""
     if outcome.state == State.SUCCEEDED:
         return ""
     if outcome.state != State.FAILED or outcome.cause.text:

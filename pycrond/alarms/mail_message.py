@@ -1,8 +1,8 @@
 r"""Mail messages: headers like those of Debian's cron, the output, the facts below it.
 
-Every header is ASCII (RFC 2047 encodes other text), so SMTPUTF8 is never needed. The output is UTF-8, and a
-byte that is not becomes ``\xff``: it is seen, and does not spoil the rest. An output for which the crontab
-names another type or charset is not changed.
+Every header is ASCII (RFC 2047 encodes other text), so SMTPUTF8 is never needed. The output is UTF-8; a
+byte that is not UTF-8 becomes ``\xff``, so that it is visible and the rest readable. If the crontab names
+another type or charset, the output is not changed.
 """
 
 import base64
@@ -28,9 +28,9 @@ from pycrond.alarms.mail_variables import (
 from pycrond.text import visible
 
 _MAX_LINE = 998  # bytes (RFC 5322, 2.1.1)
-_READABLE = bytes({*range(0x20, 0x7F), 9, 10} - {ord("=")})  # the bytes that quoted-printable leaves alone
+_READABLE = bytes({*range(0x20, 0x7F), 9, 10} - {ord("=")})  # the bytes that quoted-printable does not change
 
-# Not the default policy, which parses headers and writes them anew: it decodes `=?utf-8?q?x?=` in a command,
+# Not the default policy, which parses headers and rewrites them: it decodes `=?utf-8?q?x?=` in a command,
 # turns `text/html;charset=utf-8` into `text/html; charset="utf-8"` and the address a:b@c into a group.
 _POLICY = compat32.clone(max_line_length=_MAX_LINE, mangle_from_=False)
 
@@ -38,7 +38,7 @@ _POLICY = compat32.clone(max_line_length=_MAX_LINE, mangle_from_=False)
 def build(mail: JobMail, output: bytes, at: datetime, token: str, domain: str = "") -> EmailMessage:
     """Return a message dated `at`; the token makes its Message-ID unique.
 
-    A bare name as address gets the domain, unless that is empty.
+    An address without a domain gets `domain`, unless that is empty.
     """
     is_encoded = _is_encoded(mail, output)
     content_type, charset = "text/plain; charset=utf-8", "utf-8"
@@ -49,7 +49,7 @@ def build(mail: JobMail, output: bytes, at: datetime, token: str, domain: str = 
         output = output.decode("utf-8", "backslashreplace").encode()
     facts = _facts(mail).encode(charset, "backslashreplace")
     if is_encoded or not content_type.lower().startswith("text/plain"):
-        facts = b""  # not below a page
+        facts = b""  # they cannot stand below HTML
     message = EmailMessage(policy=_POLICY)
     for name, value in _headers(mail, at, token, domain):
         _add_header(message, name, value)
@@ -69,7 +69,7 @@ def build(mail: JobMail, output: bytes, at: datetime, token: str, domain: str = 
 def encode_body(message: EmailMessage) -> None:
     """Encode the body in ASCII: quoted-printable, readable in a mailbox's file, unless base64 is shorter.
 
-    Not by `EmailMessage.set_content`: it drops each CR of a text and chooses by the first ten lines.
+    `EmailMessage.set_content` drops each CR of a text, and chooses the encoding by the first ten lines.
     """
     body = message.get_payload(decode=True)
     assert isinstance(body, bytes)  # noqa: S101 -- the message has one part
@@ -84,13 +84,13 @@ def encode_body(message: EmailMessage) -> None:
 
 
 def _is_sendable(body: bytes) -> bool:
-    """Return True if a mail can hold the body as it is: complete, short lines without CR and NUL."""
+    """Return True if a mail can contain the body unchanged: complete, short lines without CR and NUL."""
     longest = max(map(len, body.split(b"\n")))
     return longest <= _MAX_LINE and with_newline(body) == body and not re.search(rb"[\0\r]", body)
 
 
 def _is_encoded(mail: JobMail, output: bytes) -> bool:
-    """Return True if the job has encoded its output itself, as the crontab says; other encodings are ours."""
+    """Return True if the job itself has encoded its output, as the crontab says."""
     is_named = mail.transfer_encoding.lower() in {"base64", "quoted-printable"}
     return is_named and output.isascii() and _is_sendable(with_newline(output))
 
@@ -124,14 +124,14 @@ def _headers(mail: JobMail, at: datetime, token: str, domain: str) -> Iterator[t
 
 
 def _subject(mail: JobMail) -> str:
-    """Return the subject; a long command is cut, not the ending behind it."""
+    """Return the subject; a long command is cut, but not the ending after it."""
     before = f"Cron <{mail.user}@{mail.host}> {f'{mail.title}: ' if mail.title else ''}"
     after = f" ({mail.ending})" if mail.ending else ""
     return before + _cut(visible(mail.command), MAX_HEADER_VALUE - len(visible(before + after))) + after
 
 
 def _add_header(message: EmailMessage, name: str, value: str) -> None:
-    """Add a header with a visible value: one line if that is ASCII. Add none if it is empty."""
+    """Add a header with a visible value, in one line if it is ASCII; none if the value is empty."""
     value = visible(value).strip()
     if name == "To" and len(value) > MAX_HEADER_VALUE:
         value = value.replace(", ", ",\n ")  # no recipient is cut off

@@ -1,4 +1,4 @@
-"""The output of a run in its alarms: for a mail all of it, or its two ends; for a hook or a ping the end."""
+"""The output of a run in its alarms: all of it or its two ends for a mail, its end for a hook or a ping."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ _CONTINUATION = bytes(range(0x80, 0xC0))  # the bytes within a UTF-8 character
 
 
 def read(directory: str, run: int, size: int, *, is_marked: bool) -> bytes:
-    r"""Return an excerpt of the first `size` bytes of a run's output, without those no longer in the spool.
+    r"""Return an excerpt of the first `size` bytes of a run's output, without bytes no longer in the spool.
 
     With `is_marked` there is room for bytes that are not UTF-8 to become ``\xff``.
     """
@@ -37,7 +37,8 @@ def tail(directory: str, run: int, max_size: int) -> str:
 
 
 def excerpt(size: int, read_at: Callable[[int, int], bytes], limit: int = MAX_OUTPUT) -> bytes:
-    """Return all `size` bytes; of more than `limit` both ends, and between them a line about the rest.
+    """Return all `size` bytes; if they are more than `limit`, both ends and between them a line about the
+    rest.
 
     `read_at` takes an offset and a number of bytes.
     """
@@ -54,5 +55,5 @@ def excerpt(size: int, read_at: Callable[[int, int], bytes], limit: int = MAX_OU
 
 
 def with_newline(text: bytes) -> bytes:
-    """Return the text, its last line completed."""
+    """Return the text with a newline at its end, unless it is empty."""
     return text if not text or text.endswith(b"\n") else text + b"\n"

@@ -13,7 +13,7 @@ _CONTENT_TYPE = re.compile(
 
 
 def split_addresses(text: str, domain: str = "") -> list[str]:
-    """Return the addresses of a MAILTO. A bare name gets the domain, unless that is empty."""
+    """Return the addresses of a MAILTO. A name without a domain gets `domain`, unless that is empty."""
     addresses = filter(None, (part.strip(" \t") for part in text.split(",")))
     return [name if "@" in name or not domain else f"{name}@{domain}" for name in addresses]
 
@@ -21,9 +21,8 @@ def split_addresses(text: str, domain: str = "") -> list[str]:
 def address_refusal(text: str) -> str | None:
     """Return the reason why the addresses are not used (cronie and Debian's cron: UNSAFE), or None.
 
-    Stricter than cronie and Debian's cron in that each address begins with a letter or a digit: each is an
-    argument of its own to the mailer and must not be an option. Less strict in that blanks may surround a
-    comma.
+    Unlike in cronie and Debian's cron, each address must begin with a letter or a digit: it is an argument of
+    the mailer and must not be an option; and blanks may surround a comma.
     """
     addresses = split_addresses(text)
     if not addresses:
@@ -39,7 +38,7 @@ def address_refusal(text: str) -> str | None:
 
 
 def is_utf8(content_type: str) -> bool:
-    """Return True if the output is UTF-8, as it is without a CONTENT_TYPE that can be used."""
+    """Return True if the output is UTF-8, which is the default without a usable CONTENT_TYPE."""
     return not is_content_type(content_type) or _UTF8.search(content_type) is not None
 
 

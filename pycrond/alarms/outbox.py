@@ -1,4 +1,4 @@
-"""The outbox: delivers each alarm by a process of its own, as its user, and retries until it is taken."""
+"""The outbox: delivers each alarm by its own process, as its user, and retries until it is accepted."""
 
 import contextlib
 import os
@@ -21,18 +21,18 @@ from pycrond.runs.runs import Runs
 from pycrond.settings import Settings
 from pycrond.text import duration
 
-OUTPUT_WAIT = 10.0  # seconds that a mail waits for the end of an output that other processes hold open
-ACCOUNT_WAIT = 0.05  # seconds between two looks whether an account was looked up
-MIN_RETRY_DELAY, MAX_RETRY_DELAY = 10.0, 3600.0  # seconds between two tries, doubling
+OUTPUT_WAIT = 10.0  # seconds that a mail waits for output that other processes hold open
+ACCOUNT_WAIT = 0.05  # seconds between two checks whether an account was looked up
+MIN_RETRY_DELAY, MAX_RETRY_DELAY = 10.0, 3600.0  # seconds between two attempts, doubling
 GIVE_UP_AFTER = 5 * 86400.0  # seconds, as mail servers do
 LATE = 124  # the exit status of timeout(1)
 MAX_PRINTED = 65536  # bytes that a hook or a courier may print
-MAX_STARTS, MAX_LOOKS = 4, 64  # of a step: a due job must not wait for all of them
+MAX_STARTS, MAX_CHECKS = 4, 64  # in a step: due jobs must not wait for all alarms
 REPORT_INTERVAL = 60.0  # seconds between two messages about dropped alarms
 
 
 class Outbox:
-    """Waiting alarms, and alarms under way."""
+    """Waiting alarms, and alarms that are being delivered."""
 
     def __init__(
         self,
@@ -52,10 +52,10 @@ class Outbox:
         self._queue = AlarmQueue(settings.max_waiting_alarms)
         self._deliveries: dict[int, tuple[Alarm, int]] = {}  # by pid, with the memfd that it prints to
         self.dropped = 0
-        """The alarms that were dropped since the start, because their user had too many."""
-        self._unreported: dict[str, int] = {}  # those of them that the log does not mention yet, by user
+        """The number of alarms dropped since the start, because their user had too many."""
+        self._unreported: dict[str, int] = {}  # the number of dropped alarms not logged yet, by user
         self._report_at = 0.0
-        if dropped := self.add(_waiting_no_longer(table.open(), clock.now().timestamp())):
+        if dropped := self.add(_without_longer_waits(table.open(), clock.now().timestamp())):
             for alarm in dropped:
                 alarm.next_at = None
             table.record_attempt(dropped, "dropped: too many wait")
@@ -74,11 +74,11 @@ class Outbox:
         return bool(self._deliveries)
 
     def mailed_runs(self) -> list[int]:
-        """Return the runs whose output is to be mailed."""
+        """Return the runs whose output will be mailed."""
         return [alarm.run for alarm in self._queue.waiting() if alarm.kind == "mail" and alarm.run]
 
     def add(self, alarms: Iterable[Alarm]) -> list[Alarm]:
-        """Have alarms delivered; return the alarms that are dropped, because their user has too many."""
+        """Queue alarms for delivery; return the alarms that are dropped because their user has too many."""
         dropped = [alarm for alarm in alarms if not self._queue.add(alarm)]
         for alarm in dropped:
             self._unreported[alarm.user] = self._unreported.get(alarm.user, 0) + 1
@@ -98,7 +98,7 @@ class Outbox:
         """Begin the deliveries that are due, and end deliveries that take too long."""
         self._time_limits.step(elapsed)
         starts = 0
-        for _ in range(MAX_LOOKS):
+        for _ in range(MAX_CHECKS):
             alarm = self._queue.pop(now.timestamp()) if starts < MAX_STARTS else None
             if alarm is None:
                 break
@@ -112,7 +112,7 @@ class Outbox:
 
     @property
     def next_at(self) -> datetime | None:
-        """When `step` has something to do by the wall clock."""
+        """The time of the next work for `step`, by the wall clock."""
         times = [self._queue.next_at, self._report_at if self._unreported else None]
         first = min((at for at in times if at is not None), default=None)
         return None if first is None else clock.at(first)
@@ -122,8 +122,8 @@ class Outbox:
         return self._time_limits.retry_in(elapsed)
 
     def _is_ready(self, alarm: Alarm, now: datetime) -> bool:
-        """Return whether an alarm need not wait: for the account of its user, and a mail for the end of the
-        output, for a while.
+        """Return whether an alarm can be delivered now. It waits for its user's account; a mail also waits up
+        to OUTPUT_WAIT for the end of the output.
         """
         if not self._builder.is_settled(alarm.user):
             alarm.next_at = now.timestamp() + ACCOUNT_WAIT
@@ -149,14 +149,14 @@ class Outbox:
         alarm.tries += 1
         try:
             self._start(alarm, self._builder.usable_user(alarm.user, alarm.document.get("uid"), now))
-        except UnknownUserError as error:  # perhaps for a moment
+        except UnknownUserError as error:  # perhaps only now
             self._failed(alarm, str(error), now)
         except UnusableAccountError as error:
             self._give_up(alarm, str(error), now)
         except (PycrondError, OSError) as error:
             self._failed(alarm, os_message(error), now)
         except (ValueError, LookupError, TypeError, AttributeError):
-            self._give_up(alarm, "what is to be delivered cannot be read in the ledger", now)
+            self._give_up(alarm, "its document in the ledger cannot be read", now)
 
     def _start(self, alarm: Alarm, user: User) -> None:
         """Start the process of a delivery; raises PycrondError or OSError."""
@@ -180,7 +180,7 @@ class Outbox:
     # The end of a delivery
 
     def children_ended(self, children: Iterable[tuple[int, int]], now: datetime) -> None:
-        """Note the ends of children, pid and status as wait(2) has it; not all of them are deliveries."""
+        """Note the ends of children (pid, status of wait(2)); not all of them are deliveries."""
         for pid, status in children:
             if pid in self._deliveries:
                 alarm, memfd = self._deliveries.pop(pid)
@@ -194,7 +194,7 @@ class Outbox:
                 self._ended(alarm, code, printed, now)
 
     def _ended(self, alarm: Alarm, code: int, printed: str, now: datetime) -> None:
-        """The exit status and the output are the user's word, and count for this alarm alone."""
+        """Handle an end. Exit status and output come from the user, so they decide only about this alarm."""
         first_line = printed.partition("\n")[0][:200]
         if code == 0:
             self._done(alarm, "delivered")
@@ -209,13 +209,13 @@ class Outbox:
             self._give_up(alarm, first_line or f"exit status {code}", now)
 
     def _failed(self, alarm: Alarm, reason: str, now: datetime) -> None:
-        """Try again later, but not for ever."""
+        """Try again later, up to GIVE_UP_AFTER."""
         if now.timestamp() - alarm.made_at > GIVE_UP_AFTER:
             self._give_up(alarm, reason, now)
             return
         alarm.next_at = now.timestamp() + _retry_delay(alarm.tries)
         if alarm.tries == 1:
-            detail = f"{_title(alarm)} is tried again until it is taken: {reason}"
+            detail = f"{_title(alarm)} is tried again until it is accepted: {reason}"
             self._output.log.write("ALARM", detail, now, level="warning")
         self._queue.put_back(alarm)
         self._table.record_attempt([alarm], reason)
@@ -237,12 +237,12 @@ class Outbox:
 
 
 def _retry_delay(tries: int) -> float:
-    """Return the seconds after so many tries until the next."""
+    """Return the seconds from attempt number `tries` to the next."""
     return min(MIN_RETRY_DELAY * 2 ** min(tries - 1, 40), MAX_RETRY_DELAY) if tries else 0.0
 
 
-def _waiting_no_longer(alarms: Iterable[Alarm], now: float) -> Iterator[Alarm]:
-    """Yield alarms of which none waits longer than was planned, whatever the clock has done since."""
+def _without_longer_waits(alarms: Iterable[Alarm], now: float) -> Iterator[Alarm]:
+    """Yield alarms with times that are not later than planned, even if the clock was set back since."""
     for alarm in alarms:
         alarm.made_at = min(alarm.made_at, now)
         alarm.next_at = min(alarm.next_at or 0.0, now + _retry_delay(alarm.tries))
@@ -252,6 +252,6 @@ def _waiting_no_longer(alarms: Iterable[Alarm], now: float) -> Iterator[Alarm]:
 def _title(alarm: Alarm) -> str:
     titles = {"hook": f"on-{alarm.event}", "mail": "mail", "ping": f"ping {alarm.event}"}
     label = alarm.key
-    with contextlib.suppress(ValueError):  # a document that cannot be read in the ledger
+    with contextlib.suppress(ValueError):  # its document in the ledger cannot be read
         label = alarm.document.get("label", alarm.key)
     return f"{titles.get(alarm.kind, alarm.kind)} of {label}"

@@ -17,14 +17,14 @@ from pycrond.jobs.run import State
 from pycrond.text import printable
 
 Request = tuple[str, bytes]
-"""A URL, and the body of a POST; empty: a GET."""
+"""A URL, and the body of a POST; an empty body means GET."""
 
 _CHECK = re.compile(
     r"/(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[\w-]{22}/[a-z0-9_-]+)/?$", re.IGNORECASE
 )
 """The end of the path of a check of healthchecks.io: its UUID, or a ping key and a slug."""
 _SUFFIXES = {"start": "/start", "success": "", "failure": "/fail"}
-_TEMPORARY = {408, 425, 429}  # beside 5xx: timeout, too early, too many requests
+_TEMPORARY = {408, 425, 429}  # besides 5xx: timeout, too early, too many requests
 
 # Not urllib's default handlers, which follow a redirect to ftp.
 _HANDLERS = (
@@ -37,14 +37,14 @@ _HANDLERS = (
 
 
 class _RefusedRequestError(PermanentDeliveryError):
-    """A request that the server refuses however often it is sent."""
+    """A request that the server refuses at every attempt."""
 
 
 def requests(document: Mapping[str, Any], output: str, left_out: int) -> list[Request]:
-    """Return the requests of a ping; the first that the server accepts is enough.
+    """Return the requests of a ping, to be sent in order until the server accepts one.
 
     `document` has `url`, `event`, in `output` a size, and the facts about a failure. `left_out` is the number
-    of bytes before `output`. Raises DeliveryError for a URL that is none.
+    of bytes before `output`. Raises DeliveryError for an invalid URL.
     """
     try:
         path, url = (
@@ -77,7 +77,7 @@ def _ending(document: Mapping[str, Any]) -> str:
 
 
 def send(requests: Sequence[Request], timeout: float, *, redirects: bool) -> None:
-    """Send the first of the requests that the server accepts; a server may refuse POST or a path.
+    """Send requests until the server accepts one; a server may refuse POST or a path.
 
     Without `redirects` a redirect is an error. Raises DeliveryError; its text names only the host: the URL is
     secret.

@@ -1,6 +1,6 @@
 """The alarms that wait for their delivery: users take turns, and each has a share of the deliveries at once.
 
-Pure. The cost of a step does not grow with the number of alarms that wait, but for the logarithm of a heap.
+Pure. The cost of a step grows only with the logarithm of the number of waiting alarms.
 """
 
 from collections import OrderedDict
@@ -10,15 +10,15 @@ from heapq import heappop, heappush
 from pycrond.alarms.planned_times import PlannedTimes
 from pycrond.ledger.alarms import Alarm
 
-MAX_DELIVERIES = 16  # at once
-MAX_OF_USER = 4  # deliveries at once
+MAX_DELIVERIES = 16  # deliveries at once
+MAX_OF_USER = 4  # deliveries of a user at once
 MAX_BYTES_OF_USER = 16 << 20  # of the documents of a user's alarms
 
 
 class _Lane:
     """The alarms of a job and kind. One of them is delivered at a time.
 
-    Pings keep their order, whatever becomes of the first; other alarms are in the order of their times.
+    Pings keep their order, even if the first fails; other alarms are in the order of their times.
     """
 
     __slots__ = ("alarms", "is_busy", "kind", "user")
@@ -35,7 +35,7 @@ class _Lane:
 
     @property
     def next_at(self) -> float | None:
-        """When its first alarm is due; None if none waits, or another is being delivered."""
+        """The time at which its first alarm is due; None if none waits, or one is being delivered."""
         return (self.alarms[0][2].next_at or 0.0) if self.alarms and not self.is_busy else None
 
     def plan(self) -> None:
@@ -43,7 +43,7 @@ class _Lane:
 
 
 class _User:
-    """The alarms of a user: waiting ones, in lanes, and those under way."""
+    """The alarms of a user: waiting ones, in lanes, and those being delivered."""
 
     __slots__ = ("alarms", "lanes", "running", "size")
 
@@ -55,7 +55,7 @@ class _User:
 
     @property
     def next_at(self) -> float | None:
-        """When its next alarm is due; None if none waits or its share is used up."""
+        """The time at which its next alarm is due; None if none waits or its share is used up."""
         while first := self.lanes.first:
             at, lane = first
             if at == lane.next_at:
@@ -72,7 +72,7 @@ class _User:
 
 
 class AlarmQueue:
-    """Alarms, from `add` over `pop` to `done`, or to `put_back` and another `pop`."""
+    """Alarms between `add`, `pop` and `done`; after a failed attempt, `put_back` and another `pop`."""
 
     def __init__(self, max_of_user: int) -> None:
         """`max_of_user` is the most alarms that a user may have here; 0: no limit."""
@@ -84,7 +84,7 @@ class AlarmQueue:
         self._running = 0
 
     def __len__(self) -> int:
-        """The number of alarms that wait or are being delivered."""
+        """Return the number of alarms that wait or are being delivered."""
         return sum(user.alarms for user in self._users.values())
 
     def waiting(self) -> Iterator[Alarm]:
@@ -92,7 +92,7 @@ class AlarmQueue:
         return (alarm for lane in self._lanes.values() for _, _, alarm in lane.alarms)
 
     def add(self, alarm: Alarm) -> bool:
-        """Add a new alarm; False if its user has too many."""
+        """Add a new alarm; return False if its user has too many."""
         user = self._users.get(alarm.user) or _User()
         if self._max_of_user and user.alarms >= self._max_of_user:
             return False
@@ -124,13 +124,13 @@ class AlarmQueue:
         return None
 
     def put_back(self, alarm: Alarm) -> None:
-        """Have an alarm that was taken wait for `next_at`."""
+        """Queue an alarm from `pop` again, to wait for its `next_at`."""
         lane = self._lanes[alarm.key, alarm.kind]
         lane.push(alarm)
         self._release(lane)
 
     def done(self, alarm: Alarm) -> None:
-        """Forget an alarm that was taken."""
+        """Forget an alarm from `pop`."""
         lane = self._lanes[alarm.key, alarm.kind]
         user = lane.user
         user.alarms -= 1
@@ -158,7 +158,7 @@ class AlarmQueue:
 
     @property
     def next_at(self) -> float | None:
-        """When `pop` has an alarm; None if none waits, or all wait for the end of a delivery."""
+        """The time at which `pop` has an alarm; None if none waits, or all wait for the end of a delivery."""
         if self._running >= MAX_DELIVERIES:
             return None
         while not self._turns and (first := self._times.first):
@@ -176,7 +176,7 @@ class AlarmQueue:
         self._plan(lane.user)
 
     def _plan(self, user: _User) -> None:
-        """Look at a user when its next alarm is due, unless it is in turn."""
+        """Plan a user's turn for its next alarm, unless the user already has a turn."""
         if user not in self._turns:
             self._times.plan(user, user.next_at)
 

@@ -1,4 +1,4 @@
-"""The rules by which alarms follow from the end of a run, or from its absence. Pure."""
+"""The rules for alarms after the end of a run, or after a missing run. Pure."""
 
 from pycrond.jobs.option_values import size as parse_size
 from pycrond.jobs.options import EXPECT_TOLERANCE, Options
@@ -15,17 +15,17 @@ Call = tuple[str, str]
 
 
 def has_alarms(options: Options) -> bool:
-    """Return whether anything but mail follows from the end of a run."""
+    """Return whether the end of a run can cause an alarm other than mail."""
     values = (options.on_failure, options.on_success, options.on_recovery, options.ping, options.expect)
     return any(value is not None for value in values)
 
 
 def alarms(options: Options, state: State, health: Health, fire: float) -> tuple[Call, ...]:
-    """The alarms after a run's last attempt: for a failure the first time, and repeated where `alarm-repeat`
-    says so; for a recovery; pings and successes each time.
+    """Return the alarms after a run's last attempt: for the first failure, repeated after `alarm-repeat`;
+    for a recovery; for a success and pings each time.
 
-    `health` is that of the job before. `fire` is the fire time, as the ends of runs vary; the clock may have
-    been turned back since the last failure with an alarm.
+    `health` is the job's health before the run. `fire` is the fire time, because the ends of runs vary; the
+    clock may have been turned back since the last failure with an alarm.
     """
     is_failing, alarmed_for = health.failing_since is not None, health.alarmed_for
     if state == State.SUCCEEDED:
@@ -41,14 +41,14 @@ def alarms(options: Options, state: State, health: Health, fire: float) -> tuple
 
 
 def ping_output(options: Options, event: str) -> int:
-    """Return how many bytes of the end of the output a ping sends; 0: it has no body."""
+    """Return the number of last bytes of the output that a ping sends; 0: the ping has no body."""
     always, _, size = options.ping_output.rpartition(":")
     return parse_size(size) if size != "0" and (event == "failure" or (always and event == "success")) else 0
 
 
 def is_mailed(options: Options, state: State, printed: int, *, is_last: bool) -> bool:
-    """Return whether a run's output goes by mail: as in cron when there is any, with `mail=failure` after a
-    last attempt that failed. `printed` is in bytes.
+    """Return whether a run's output is mailed: as in cron, if there is any; with `mail=failure`, after a last
+    attempt that failed. `printed` is in bytes.
     """
     if not options.may_be_mailed:
         return False
@@ -58,8 +58,8 @@ def is_mailed(options: Options, state: State, printed: int, *, is_last: bool) ->
 
 
 def overdue_at(options: Options, health: Health) -> float | None:
-    """When a job counts as overdue, because it has not succeeded for the time in `expect`, or when that is
-    reported again, in Unix seconds; None: never.
+    """Return the time, in Unix seconds, at which a job without a success in `expect` seconds is overdue, or
+    at which that is reported again; None: never.
     """
     if health.expect is None:
         return None
@@ -69,7 +69,7 @@ def overdue_at(options: Options, health: Health) -> float | None:
 
 
 def hook(options: Options, event: str) -> str | None:
-    """The command of a job for an event."""
+    """Return the hook of a job for an event; None without one."""
     hooks = {
         "failure": options.on_failure,
         "success": options.on_success,

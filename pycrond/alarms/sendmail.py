@@ -20,9 +20,7 @@ _PERMANENT = {os.EX_USAGE, os.EX_DATAERR, os.EX_NOUSER, os.EX_NOPERM}
 def send(
     mailer: str, mail: JobMail, message: bytes, timeout: float, environment: Mapping[str, str] | None = None
 ) -> None:
-    """Send a message to all recipients; the mailer gets this environment, or this process's. Raises
-    DeliveryError.
-    """
+    """Send a message to all recipients; by default with this process's environment. Raises DeliveryError."""
     # Debian's flags, and cronie's -f for a MAILFROM: full name, a lone dot ends nothing, errors by mail.
     command = [mailer, "-FCronDaemon", "-i", "-B8BITMIME", "-oem"]
     if mail.sender:
@@ -48,7 +46,7 @@ def _run(
     timeout: float,
     environment: Mapping[str, str] | None,
 ) -> int:
-    """Return the exit status, or the negative number of the signal that ended the mailer."""
+    """Run the mailer; return its exit status, or the negative number of the signal that ended it."""
     try:
         process = subprocess.Popen(  # noqa: S603 -- no shell, as the user, to whom the addresses belong
             command,

@@ -1,4 +1,4 @@
-"""The health of jobs that the nodes of a cluster share: a success counts wherever it was."""
+"""The health of jobs that the nodes of a cluster share: a success on any node counts."""
 
 import enum
 from collections.abc import Callable, Iterable, Mapping
@@ -10,12 +10,12 @@ from pycrond.jobs.job import Job
 from pycrond.jobs.run import State
 from pycrond.ledger.alarms import Health
 
-LOOK_AHEAD = 120.0  # seconds before a job is overdue, from which on the other nodes are asked
-JUDGE_INTERVAL = 5.0  # seconds between two looks at a job that is overdue by what this node knows
+LOOK_AHEAD = 120.0  # seconds before a job is overdue at which the other nodes are asked
+JUDGE_INTERVAL = 5.0  # seconds between two judgements of a job that seems overdue to this node
 
 
 class Judgement(enum.Enum):
-    """The action of this node for a shared job that is overdue by its own knowledge."""
+    """The action of this node for a shared job that seems overdue to it."""
 
     REPORT = enum.auto()
     LATER = enum.auto()
@@ -25,7 +25,7 @@ class Judgement(enum.Enum):
 
 
 class OtherNodes(Protocol):
-    """Asks for successes on all nodes, and says which node reports that there was none."""
+    """Asks for successes on all nodes, and decides which node reports an overdue job."""
 
     def is_due(self, elapsed: float) -> bool:
         """Return whether it is time to ask again."""
@@ -34,17 +34,17 @@ class OtherNodes(Protocol):
         """Ask for the newest success of each of these jobs, by key, after a time in Unix seconds."""
 
     def take_successes(self) -> Mapping[str, float]:
-        """Return the ends of the successes that were found since the last call, by key."""
+        """Return the ends of the successes received since the last call, by key."""
 
     def judge(self, job: Job, overdue_at: float, elapsed: float) -> Judgement:
-        """Judge a job that is overdue since a time in Unix seconds, as no success is known."""
+        """Judge a job without a known success that is overdue since a time in Unix seconds."""
 
 
 class Recovered(NamedTuple):
     """A job that has succeeded on another node."""
 
     health: Health
-    """The new one."""
+    """The new health."""
     has_failed: bool
     """It was failing on this node."""
 
@@ -61,10 +61,10 @@ class SharedJobs:
         self._nodes = nodes
         self._job_of = job_of
         self._overdue_time = overdue_time
-        self._failed_at: dict[str, float] = {}  # by key: runs here that did not end well
+        self._failed_at: dict[str, float] = {}  # by key: the last failure on this node
 
     def ended(self, end: Ended) -> None:
-        """Note the end of a run on this node: only a later success on another one is news."""
+        """Note the end of a run on this node: only later successes on other nodes count."""
         if end.outcome.state == State.SUCCEEDED:
             self._failed_at.pop(end.fire.job.key, None)
         else:
@@ -72,13 +72,13 @@ class SharedJobs:
             self._failed_at[end.fire.job.key] = at.timestamp()
 
     def judge(self, key: str, overdue_at: float, elapsed: float) -> Judgement:
-        """Judge a job that is overdue by what this node knows."""
+        """Judge a job that seems overdue to this node."""
         job = self._job_of(key)
         is_shared = job is not None and job.entry.options.is_shared
         return self._nodes.judge(job, overdue_at, elapsed) if job and is_shared else Judgement.REPORT
 
     def ask(self, healths: Iterable[Health], now: datetime, elapsed: float) -> None:
-        """Ask for successes on other nodes, where they matter."""
+        """Ask for successes on other nodes of jobs for which they matter."""
         if not self._nodes.is_due(elapsed):
             return
         soon = now.timestamp() + LOOK_AHEAD
@@ -86,7 +86,7 @@ class SharedJobs:
         self._nodes.ask(jobs, now, elapsed)
 
     def _matters(self, health: Health, soon: float) -> bool:
-        """Return whether a job is failing on this node, or is overdue soon by what it knows."""
+        """Return whether a job is failing on this node, or will soon seem overdue to it."""
         at = self._overdue_time(health._replace(overdue_at=None))
         is_bad = health.failing_since is not None or health.key in self._failed_at
         if not is_bad and (at is None or at > soon):
@@ -95,14 +95,14 @@ class SharedJobs:
         return job is not None and job.entry.options.is_shared
 
     def _last_known(self, health: Health) -> float:
-        """Return the time after which a success on another node is news."""
+        """Return the time after which a success on another node counts."""
         failed_at = self._failed_at.get(health.key, health.failing_since)
         if failed_at is None:
             return health.succeeded_at or health.since
         return max(health.succeeded_at or 0.0, failed_at)
 
     def take_recovered(self, healths: Mapping[str, Health], now: datetime) -> list[Recovered]:
-        """Return the jobs that have succeeded on other nodes, of those that were asked for."""
+        """Return the jobs that have succeeded on other nodes, according to the answers."""
         recovered = []
         for key, ended_at in self._nodes.take_successes().items():
             health, at = healths.get(key), min(ended_at, now.timestamp())

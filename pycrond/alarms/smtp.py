@@ -102,7 +102,7 @@ def _session(server: SmtpServer, domain: str, timeout: float) -> Iterator[smtpli
 
 
 def _tls_context(server: SmtpServer) -> ssl.SSLContext:
-    """Return a context that accepts any certificate between mail servers, where the choice is TLS or none.
+    """Return a context that accepts any certificate between mail servers, where the alternative is no TLS.
 
     A password, and smtps, need a trusted certificate.
     """

@@ -1,4 +1,4 @@
-"""The time limits of deliveries: what has not ended by then is killed, and all that a hook has left."""
+"""The time limits of deliveries: they are killed after their limit, as are processes left by hooks."""
 
 import math
 import signal
@@ -15,12 +15,12 @@ from pycrond.runs.termination import SEARCH_TIME, Termination
 HOOK_TIME = 60  # seconds
 HOOK_GRACE = 5  # seconds between TERM and KILL
 TIMEOUT = ("/usr/bin/timeout", f"--kill-after={HOOK_GRACE}", str(HOOK_TIME))
-"""Ends a hook in time also if this daemon dies."""
+"""Ends a hook in time even if this daemon dies."""
 LIMITS = {"hook": HOOK_TIME + HOOK_GRACE + 1.0, "mail": 95.0, "ping": 95.0}
-"""Seconds after which a delivery is killed. The courier has a time limit of its own, but the user can stop a
-process that runs as the user, and it then keeps no time.
+"""Seconds after which a delivery is killed. The courier has its own time limit, but the user can stop
+(SIGSTOP) a process that runs as the user, which then does not notice its limit.
 """
-SWEEP_INTERVAL = 5  # seconds between two searches for what hooks have left
+SWEEP_INTERVAL = 5  # seconds between two searches for processes that hooks left
 CGROUP = Options(timeout=HOOK_TIME)
 
 
@@ -30,10 +30,10 @@ class TimeLimits:
     def __init__(self, limits: ResourceLimits, termination: Termination) -> None:
         self._limits = limits
         self._termination = termination
-        self._ends: dict[int, float] = {}  # by pid, when a delivery is killed; by clock.elapsed
-        # By alarm, when all that a hook has left is killed; the oldest first.
+        self._ends: dict[int, float] = {}  # by pid: the time (clock.elapsed) at which a delivery is killed
+        # By alarm: the time at which processes that a hook left are killed; the oldest first.
         self._hooks: dict[int, float] = {}
-        self._users: dict[int, str] = {}  # of the alarms in `_hooks`, and of those that are searched for
+        self._users: dict[int, str] = {}  # of the alarms in `_hooks` and in `_searching`
         self._search: ProcessSearch | None = None
         self._searching: list[int] = []  # the alarms whose processes are searched for
         self.killed: set[int] = set()
@@ -53,7 +53,7 @@ class TimeLimits:
         self._limits.remove(-alarm.id)
 
     def ended(self, alarm: Alarm, pid: int) -> None:
-        """Note the end of a delivery. A hook that has left nothing in its cgroup needs no look."""
+        """Note the end of a delivery. A hook that left no process in its cgroup needs no search."""
         del self._ends[pid]
         self.killed.discard(pid)
         if alarm.kind == "hook" and self._limits.pids(-alarm.id) == []:
@@ -61,7 +61,7 @@ class TimeLimits:
             self._forget(alarm.id)
 
     def step(self, elapsed: float) -> None:
-        """Kill what has reached its limit."""
+        """Kill deliveries that have reached their limits."""
         for pid, end in self._ends.items():
             if elapsed >= end and pid not in self.killed:
                 self.killed.add(pid)
@@ -72,7 +72,7 @@ class TimeLimits:
             self._end_sweep(self._search, elapsed)
 
     def _begin_sweep(self, elapsed: float) -> None:
-        """Kill what hooks have left in their cgroups; without cgroups search for it."""
+        """Kill processes that hooks left in their cgroups; without cgroups, search for them."""
         due = [*takewhile(lambda alarm: elapsed >= self._hooks[alarm], self._hooks)]
         for alarm in due:
             del self._hooks[alarm]
@@ -98,14 +98,14 @@ class TimeLimits:
             self._forget(alarm)
         for alarm in left:
             procfs.kill_marked(search.pids[-alarm], self._marks(alarm))
-        # They may have forked meanwhile.
+        # They may have forked since the search.
         self._hooks = {**dict.fromkeys(left, elapsed + SWEEP_INTERVAL), **self._hooks}
 
     def _marks(self, alarm: int) -> list[bytes]:
         return [as_bytes(f"PYCROND_STATE_DIR={self._limits.state_dir}"), b"PYCROND_ALARM=%d" % alarm]
 
     def retry_in(self, elapsed: float) -> float | None:
-        """Seconds until `step` has something to do; None if nothing has a limit."""
+        """Return the seconds until `step` has something to do; None if nothing has a limit."""
         if self._search:
             return 0.0
         ends = [end for pid, end in self._ends.items() if pid not in self.killed]

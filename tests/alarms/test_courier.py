@@ -55,11 +55,13 @@ def become_and_watch(*ids):
 identity.become = become_and_watch
 sys.exit(courier.main())
 """
-"""The courier, which prints each module that it imports after it has become the user, who may be unable to read it."""
+"""The courier; it prints each module that it imports after its change of user: the user may not be able to
+read it.
+"""
 
 
 def courier(document: dict[str, Any], **environment: str) -> tuple[int, str]:
-    """Its exit status, and the reason if it failed. Root's courier becomes root."""
+    """Return its exit status, and the reason if it failed. Root's courier becomes root."""
     ids = [os.getuid(), os.getgid(), os.getgroups()] if os.geteuid() == 0 else None
     process = subprocess.run(
         [sys.executable, "-c", NO_LATER_IMPORT],
@@ -76,7 +78,7 @@ def courier(document: dict[str, Any], **environment: str) -> tuple[int, str]:
 
 
 def spooled(directory: Path, output: bytes, run: int = 7) -> dict[str, Any]:
-    """The fields of a document about a run's output in a spool."""
+    """Return the fields of a document about a run's output in a spool."""
     for start in range(0, len(output), spool.SEGMENT_SIZE):
         file = Path(spool.path(str(directory / "spool"), run, start // spool.SEGMENT_SIZE))
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -166,7 +168,7 @@ def test_only_so_many_bytes_are_mailed(tmp_path: Path, smtpd: Smtpd) -> None:
 
 
 def test_a_spool_shorter_than_recorded(tmp_path: Path, smtpd: Smtpd) -> None:
-    """A power cut may have lost the end of a file."""
+    """A power cut may have destroyed the end of a file."""
     assert courier(mail(tmp_path, smtpd.url, b"half a l") | {"bytes": 10**12}) == (0, "")
     (received,) = smtpd.mails()
     assert payload(received.content) == b"half a l\n" + BELOW
@@ -194,7 +196,7 @@ def test_a_mail_sent_again_has_the_same_message_id(tmp_path: Path, smtpd: Smtpd)
             "554-spam\r\n554 see\x1b[31m http://x/",
             (os.EX_UNAVAILABLE, "554 spam see^[[31m http://x/"),
         ),
-        ("QUIT", "421 never mind", (0, "")),  # it has accepted the mail
+        ("QUIT", "421 never mind", (0, "")),  # the server has accepted the mail
     ],
 )
 def test_a_refusal_of_the_server(
@@ -226,7 +228,9 @@ def test_a_server_without_8bitmime(tmp_path: Path, smtpds: Smtpds) -> None:
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Iterator[Path]:
-    """A self-signed certificate for 127.0.0.1 that every user can read; with its key in `tmp_path`/cert.pem."""
+    """Return a self-signed certificate for 127.0.0.1 that every user can read; its key is in
+    `tmp_path`/cert.pem.
+    """
     if not shutil.which("openssl"):
         packages.give_up("no openssl to make a certificate with")
     file = tmp_path / "cert.pem"
@@ -244,7 +248,7 @@ def certificate(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("option", ["tls", "tls-only"])
 def test_tls(tmp_path: Path, certificate: Path, smtpds: Smtpds, option: str) -> None:
-    """STARTTLS accepts any certificate, smtps:// a trusted certificate."""
+    """STARTTLS accepts any certificate, smtps:// only a trusted one."""
     server = smtpds.start(tmp_path / "smtpd", option)
     url = server.url if option == "tls" else server.url.replace("smtp", "smtps")
     document = mail(tmp_path, url)
@@ -342,7 +346,7 @@ def test_an_incomplete_document() -> None:
 
 @pytest.fixture
 def msmtp(tmp_path: Path, smtpd: Smtpd) -> str:
-    """The path of msmtp, which sends to the test's server."""
+    """Return the path of msmtp, which sends to the test's server."""
     packages.install("msmtp", lambda: shutil.which("msmtp"))
     configuration = tmp_path / ".msmtprc"
     configuration.write_text(
@@ -395,11 +399,11 @@ def test_the_arguments_of_sendmail(tmp_path: Path) -> None:
     [
         ("cat >/dev/null; exit 0", 0, ""),
         ("exit 0", 0, ""),  # reads nothing
-        ('sleep 20 & echo $! >"${0%/*}/pid"; exit 0', 0, ""),  # goes on in the background
+        ('sleep 20 & echo $! >"${0%/*}/pid"; exit 0', 0, ""),  # continues in the background
         ("cat >/dev/null; echo full; echo disk >&2; exit 75", os.EX_TEMPFAIL, ": exit status 75: full disk"),
         ("kill -9 $$", os.EX_TEMPFAIL, ": killed by signal 9"),
-        ("exit 1", os.EX_TEMPFAIL, ": exit status 1"),  # of unknown meaning
-        ("exit 68", os.EX_TEMPFAIL, ": exit status 68"),  # perhaps no name server
+        ("exit 1", os.EX_TEMPFAIL, ": exit status 1"),  # the meaning is not known
+        ("exit 68", os.EX_TEMPFAIL, ": exit status 68"),  # perhaps no name server answered
         ("exit 64", os.EX_UNAVAILABLE, ": exit status 64"),
         ("exit 67", os.EX_UNAVAILABLE, ": exit status 67"),
         ("exit 69", os.EX_TEMPFAIL, ": exit status 69"),  # msmtp's also for 450

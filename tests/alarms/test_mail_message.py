@@ -1,4 +1,4 @@
-"""Mail messages: output arrives, with bytes marked that are not UTF-8, and no text forges a header."""
+"""Mail messages: output arrives, bytes that are not UTF-8 are marked, and no text forges a header."""
 
 import email
 import re
@@ -29,7 +29,7 @@ BELOW = b"job:       backup\nfire time: 2026-03-29 01:00\n"
 
 
 def raw(mail: JobMail, output: bytes = b"", *, domain: str = "", encoded: bool = False) -> bytes:
-    """The message, if `encoded` as for a server without 8BITMIME."""
+    """Return the message; with `encoded`, as for a server without 8BITMIME."""
     message = mail_message.build(mail, output, AT, "0123abcd", domain)
     if encoded:
         mail_message.encode_body(message)
@@ -37,7 +37,7 @@ def raw(mail: JobMail, output: bytes = b"", *, domain: str = "", encoded: bool =
 
 
 def parsed(mail: JobMail, output: bytes = b"", *, domain: str = "", encoded: bool = False) -> Message:
-    """The message as a mail program reads it, after a check of the rules for every message."""
+    """Check the rules for every message, and return the message as a mail program reads it."""
     content = raw(mail, output, domain=domain, encoded=encoded)
     assert b"\r" not in content
     assert max(map(len, content.split(b"\n"))) <= 998
@@ -129,7 +129,7 @@ def test_subject(command: str, shown: str) -> None:
     ("output", "encoding", "charset"),
     [
         (b"hi\n", "8bit", "utf-8"),
-        (b"hi", "8bit", "utf-8"),  # the facts follow on a line of their own
+        (b"hi", "8bit", "utf-8"),  # the facts follow on a new line
         ("Größe\n".encode(), "8bit", "utf-8"),
         (b"From a\n.\n..\n-- \nTo: b\n", "8bit", "utf-8"),
         (b"x" * 998 + b"\n", "8bit", "utf-8"),

@@ -1,4 +1,4 @@
-"""The output in a mail: both ends of a long one."""
+"""The output in a mail: both ends of a long output."""
 
 from pycrond.alarms.mail_output import MAX_OUTPUT, excerpt
 

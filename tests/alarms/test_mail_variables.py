@@ -12,11 +12,11 @@ from pycrond.alarms.mail_variables import address_refusal, domain_of, split_addr
         "ops@example.org",
         "a.b-c_d+cron@mx1.example.org",
         "a@example.org,b",
-        "a@example.org, b",  # cronie and Debian's cron take no blank
+        "a@example.org, b",  # cronie and Debian's cron accept no blank
         "a ,\tb,",
         "host!user",
         "user%host@relay",
-        "a=b/c@example.org",  # Debian, not cronie
+        "a=b/c@example.org",  # as in Debian's cron, not in cronie
         "7@example.org",
     ],
 )
@@ -30,7 +30,7 @@ def test_safe_addresses(text: str) -> None:
         ("", "there is no address"),
         (" , ", "there is no address"),
         ("-oQ/tmp", "an address begins with '-'"),
-        ("a,-oQ/tmp", "an address begins with '-'"),  # each is an argument of its own
+        ("a,-oQ/tmp", "an address begins with '-'"),  # each address is a separate argument
         ("@a", "an address begins with '@'"),
         ("a,/etc/passwd", "an address begins with '/'"),
         ("a;reboot", "unsafe character ';' in an address"),

@@ -30,7 +30,7 @@ def set_mailer(loop: Loop, server: Smtpd) -> None:
 
 
 def documents(loop: Loop) -> list[dict[str, Any]]:
-    """The documents that the hooks read from standard input."""
+    """Return the documents that the hooks read from standard input."""
     file = loop.directory / "documents"
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
@@ -179,7 +179,7 @@ ALL = HOOK + "; env | grep ^PYCROND_ >>variables"
 
 
 def variables(loop: Loop) -> list[dict[str, str]]:
-    """The variables that the hooks got."""
+    """Return the variables that the hooks got."""
     text = (loop.directory / "variables").read_text()
     lines = [line.partition("=") for line in text.splitlines()]
     found: list[dict[str, str]] = []
@@ -351,7 +351,9 @@ def test_a_step_with_nothing_due_takes_no_longer_with_10000_undelivered_alarms(l
     sink, now, elapsed = loop.daemon.subsystems.alarms, clock.now(), clock.elapsed()
 
     def cost() -> int:
-        """The shortest of many steps, in nanoseconds by a clock that the test does not stop."""
+        """Return the duration of the shortest of many steps, in nanoseconds by a clock that the test does not
+        stop.
+        """
         costs = []
         for _ in range(50):
             before = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
@@ -362,7 +364,7 @@ def test_a_step_with_nothing_due_takes_no_longer_with_10000_undelivered_alarms(l
         return min(costs)
 
     def add(count: int) -> None:
-        """Add so many alarms, and hooks that have left processes, as if found in the ledger."""
+        """Add `count` alarms, and hooks that have left processes, as if they were read from the ledger."""
         at = now.timestamp() + 3600
         for number in range(count):
             key = f"user{number % 100}/job{number}"
@@ -453,12 +455,12 @@ def test_a_removed_job_becomes_overdue_if_its_success_is_expected(loop: Loop) ->
 
 
 ENDS = [0.9, 0.1, 0.02, 0.5, 0.4, 0.003, 0.8]
-"""Seconds after the minute at which the runs of a job end."""
+"""The ends of a job's runs, in seconds after the minute."""
 
 
 @pytest.mark.parametrize(("repeat", "alarms"), [("1m", 14), ("2m", 7), ("90s", 7), ("5m", 3)])
 def test_alarms_are_repeated_by_fire_times(loop: Loop, repeat: str, alarms: int) -> None:
-    """The instants at which runs end vary by milliseconds."""
+    """The ends of runs vary by milliseconds."""
     loop.begin(f"#: on-failure=true alarm-repeat={repeat}\n* * * * * sleep 0.1; false\n")
     for minute in range(1, 15):
         loop.to(f"2025-06-10T12:{minute:02}:00Z")
@@ -496,7 +498,7 @@ LAST_WEEK, NEXT_WEEK = "2025-06-03T09:00:30Z", "2025-06-17T09:00:30Z"
 
 @pytest.mark.parametrize(
     ("moment", "dies"),
-    # What the clock of a daemon that was down says about the time since is true.
+    # After a daemon was down, its clock gives the true length of that time.
     [(LAST_WEEK, False), (NEXT_WEEK, False), (LAST_WEEK, True)],
 )
 def test_expect_counts_the_time_that_passes_not_that_of_a_turned_clock(

@@ -1,4 +1,6 @@
-"""The queue of alarms: shares, turns and order, and a cost that does not grow with the number that waits."""
+"""The queue of alarms: shares, turns and order, and a cost that does not grow with the number of waiting
+alarms.
+"""
 
 from collections import Counter
 
@@ -106,7 +108,7 @@ def test_a_user_may_have_so_many_alarms_and_so_many_bytes(monkeypatch: pytest.Mo
 def test_every_alarm_is_delivered_once_and_never_before_its_time(
     rows: list[tuple[int, int, str, int]],
 ) -> None:
-    """Each is put back once, for three seconds later."""
+    """Each alarm is put back once, to be due three seconds later."""
     waiting = AlarmQueue(0)
     delivered, running = [], []
     for number, (user, job, kind, at) in enumerate(rows):
