@@ -162,7 +162,7 @@ def heartbeats(server: Postgres, seconds: float) -> Figures:
         if number not in named:
             named.add(number)
             token = identity.new_token()
-            identity.taken()
+            identity.name_taken()
             return node_statements.take_name(identity, (), token)
         token = identity.new_token()
         return node_statements.beat(identity, token, 0, "digest")

@@ -1,7 +1,7 @@
 """The agent, `python -m pycrond.cluster.agent`: carries out the daemon's requests in PostgreSQL.
 
-A program of its own, so that a server or a network that does not answer delays nothing else. It ends when the
-daemon closes its socket, or is gone.
+A separate program, so that a server or a network that does not answer delays nothing else. It ends when the
+daemon closes the socket, or has ended.
 """
 
 import argparse
@@ -51,7 +51,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     options = arguments()
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # the daemon ends in order, and closes the socket last
+        signal.signal(number, signal.SIG_IGN)  # the daemon stops first, and closes the socket last
     daemon = AgentSocket(options.socket)
     labels = tuple(filter(None, options.labels.split(",")))
     identity = Identity(options.node, options.ledger, os.uname().nodename, labels, __version__)
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def refuse(daemon: AgentSocket, reason: Status) -> None:
-    """Say the reason, and again when asked for a sign of life, until the daemon closes the socket."""
+    """Send the reason, and again at each ping, until the daemon closes the socket."""
     with daemon:
         messages: object = True
         while messages is not None:

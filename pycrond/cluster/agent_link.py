@@ -1,5 +1,5 @@
-"""The daemon's end of the agent: starts it, sends requests until they are answered, replaces it when it is
-silent.
+"""The daemon's link to the agent: starts it, sends requests until they are answered, and replaces it when
+it is silent.
 """
 
 import contextlib
@@ -21,11 +21,11 @@ from pycrond.host.poller import Poller
 from pycrond.host.spawn import DEFAULT_SIGNALS
 from pycrond.output.daemon_log import DaemonLog
 
-PING_INTERVAL = 4.0  # seconds of silence, after which the daemon sends a ping
-MAX_SILENCE = 10.0  # seconds of silence, after which the agent is killed and replaced
-RESTART_INTERVAL = 1.0  # seconds until the next start, twice as long after each agent that has ended soon
+PING_INTERVAL = 4.0  # seconds of silence after which the daemon sends a ping
+MAX_SILENCE = 10.0  # seconds of silence after which the agent is killed and replaced
+RESTART_INTERVAL = 1.0  # seconds until the next start; doubled after each agent with a SHORT_LIFE
 LONGEST_RESTART_INTERVAL = 60.0  # seconds
-SHORT_LIFE = 5.0  # seconds; an agent that ends within them is not started again at once
+SHORT_LIFE = 5.0  # seconds; after an agent that ends earlier, the next one is not started at once
 FULL_RETRY_INTERVAL = 0.02  # seconds until a full socket is tried again
 START_TIME = 30.0  # seconds that a start may take: a busy machine reads Python's files slowly
 ERROR_SIZE = 2_000  # bytes of the agent's standard error that are logged
@@ -36,32 +36,34 @@ class AgentLink:
     """A running agent, or the wait for the next one."""
 
     def __init__(self, arguments: Iterable[str], conninfo: str, poller: Poller, log: DaemonLog) -> None:
-        """`arguments` are those of `pycrond.cluster.agent` but for the descriptors."""
+        """`arguments` are those of `pycrond.cluster.agent`, except for the descriptors."""
         self._arguments = (
             *(sys.executable, "-P", "-X", "utf8", "-m", "pycrond.cluster.agent"),
             *(f"--socket={SOCKET}", f"--conninfo-fd={CONNINFO}", *arguments),
         )
         self._conninfo = conninfo
         self.timeline = ""
-        """Of the database at the last connection; one with a lower timeline is refused."""
+        """The timeline of the database at the last connection; a server with a lower one is refused."""
         self._poller = poller
         self._log = log
         self.pending: dict[int, Request] = {}
         """The requests that are not answered, by number, in order."""
-        self.status = Status("down", "the agent has not begun")
+        self.status = Status("down", "the agent has not started yet")
         self._outgoing: deque[int] = deque()  # numbers of requests to be sent to this agent
         self._received: list[Message] = []
         self._numbers = 0
         self._pid = 0
         self._socket: socket.socket | None = None
         self._errors = -1  # a file in memory
-        self._connected_at = clock.elapsed()  # when the database was last seen connected, or this began
+        self._connected_at = (
+            clock.elapsed()
+        )  # the last time at which the database was connected; at first, the start
         self._heard_at = 0.0  # by clock.elapsed, as the next three
         self._pinged_at = 0.0
         self._start_at = 0.0
         self._restart_interval = RESTART_INTERVAL
         self._started_at = 0.0
-        self._last_words = ""  # of an agent that ended soon: they are logged once
+        self._last_words = ""  # of an agent with a SHORT_LIFE, so that they are logged once
         self._retry_at: float | None = None
 
     # Messages
@@ -72,7 +74,7 @@ class AgentLink:
         return self._numbers
 
     def send(self, request: Request) -> None:
-        """Send a request until it is answered; `take_messages` returns the answer."""
+        """Send a request, to each new agent until it is answered; `take_messages` returns the answer."""
         self.pending[request.number] = request
         self._outgoing.append(request.number)
 
@@ -81,26 +83,26 @@ class AgentLink:
         self.pending.pop(number, None)
 
     def take_messages(self) -> list[tuple[Message, Request | None]]:
-        """Return what the agent has sent since the last call; an answer with its request."""
+        """Return the agent's messages since the last call; an answer with its request."""
         received, self._received = self._received, []
-        taken: list[tuple[Message, Request | None]] = []
+        messages: list[tuple[Message, Request | None]] = []
         for message in received:
             if isinstance(message, Answer | Nodes):
                 request = self.pending.pop(message.number, None)
                 if request is not None and isinstance(message, Answer) and message.more:
                     self.pending[message.number] = request
                 if request is not None:
-                    taken.append((message, request))
+                    messages.append((message, request))
             else:
-                taken.append((message, None))
-        return taken
+                messages.append((message, None))
+        return messages
 
     @property
     def is_connected(self) -> bool:
         return self.status.state in {"idle", "asking"}
 
     def away_for(self, elapsed: float) -> float:
-        """Return for how many seconds the database has not been connected."""
+        """Return the seconds for which the database has not been connected."""
         return 0.0 if self.is_connected else elapsed - self._connected_at
 
     # The process
@@ -186,7 +188,7 @@ class AgentLink:
                     self._retry_at = clock.elapsed() + FULL_RETRY_INTERVAL
                     return
                 except OSError:
-                    return  # it has ended; the next one gets all requests
+                    return  # the agent has ended; the next one gets all requests
             self._outgoing.popleft()
 
     def receive(self) -> None:
@@ -205,7 +207,7 @@ class AgentLink:
             try:
                 message = decode(packet)
             except ValueError:  # a row of the database is impossible
-                self._end("the agent has sent what is not a message")
+                self._end("the agent has sent an invalid message")
                 return
             if isinstance(message, Status):
                 self.status = message
@@ -237,7 +239,7 @@ class AgentLink:
                 self._delay_start(clock.elapsed())
 
     def _delay_start(self, elapsed: float) -> None:
-        """Set when the next agent is started."""
+        """Set the time at which the next agent is started."""
         if elapsed - self._started_at >= SHORT_LIFE:
             self._last_words, self._restart_interval = "", RESTART_INTERVAL
             return

@@ -1,6 +1,6 @@
 """The agent's loop: joins its states, its connection and the daemon's socket.
 
-It waits in one place, and wakes only for the socket, the connection and its deadlines.
+It waits in one place, only for the socket, the connection and its deadlines.
 """
 
 import random
@@ -33,7 +33,7 @@ class Watched(Protocol):
 
 
 class AgentLoop:
-    """Does what the agent's states say, and carries messages."""
+    """Carries out the actions of the agent's states, and transfers messages."""
 
     def __init__(
         self, daemon: AgentSocket, hosts: Hosts, identity: Identity, spool: str, timeline: Timeline
@@ -46,21 +46,21 @@ class AgentLoop:
         self._timeline = timeline
         self._agent = Agent(random.random, clock.elapsed())
         self._lookup = Lookup()
-        self._host: Parameters = {}  # the host that is tried or connected
+        self._host: Parameters = {}  # the host that is being tried, or is connected
         self._connection: Connection | None = None
         self._connections = 0  # counts them, for the daemon
         self._registration = Registration(identity)
         self._sent: Work | None = None  # the request whose transaction was sent
         self._sent_at = 0.0  # by the wall clock
-        self._offset = 0.0  # of this machine's clock, ahead of the server's, in seconds
-        self._nodes = 1  # in the cluster
+        self._offset = 0.0  # seconds by which this machine's clock is ahead of the server's
+        self._nodes = 1  # the number of nodes in the cluster
         self._reported = Status("")
-        self._reasons: list[str] = []  # why the hosts tried one after the other have failed
+        self._reasons: list[str] = []  # the errors of the hosts that were tried one after the other
 
     def run(self) -> None:
         """Run until the daemon closes the socket."""
         with self._daemon:
-            while self._take_requests():
+            while self._receive_requests():
                 self._act()
                 self._report()
                 if self._wait():
@@ -77,16 +77,16 @@ class AgentLoop:
             self._lookup,
             *([self._connection] if self._connection else []),
         ]
-        for one in watched:
-            poll.register(one, one.events)
+        for source in watched:
+            poll.register(source, source.events)
         deadline = self._agent.deadline()
         timeout = None if deadline is None else max(0.0, deadline - clock.elapsed()) * 1000 + 1
         ready = dict(poll.poll(timeout))
-        return any(one.fileno() in ready for one in watched[1:])
+        return any(source.fileno() in ready for source in watched[1:])
 
     # The daemon
 
-    def _take_requests(self) -> bool:
+    def _receive_requests(self) -> bool:
         messages = self._daemon.receive()
         if messages is None:
             return False
@@ -99,8 +99,8 @@ class AgentLoop:
         return True
 
     def _report(self) -> None:
-        """Tell the daemon of another state. That a request is under way is none. Nor is another attempt to
-        connect or to get the name.
+        """Report a new state to the daemon. A request in progress is not a new state, nor is another attempt
+        to connect or to get the name.
         """
         status = self._agent.status()
         if status.state == State.ASKING:
@@ -175,7 +175,7 @@ class AgentLoop:
                     self._begin(now)
                 return
             if (outcome := self._connection.receive()) is not None:
-                self._take_outcome(outcome, now)
+                self._handle_outcome(outcome, now)
         except (psycopg.Error, PycrondError) as error:
             self._lose(str(error), now)
 
@@ -195,22 +195,22 @@ class AgentLoop:
         if not self._hosts.has_untried:
             self._reasons = []
 
-    def _take_outcome(self, outcome: Committed | Failed, now: float) -> None:
+    def _handle_outcome(self, outcome: Committed | Failed, now: float) -> None:
         request, self._sent = self._sent, None
         if isinstance(outcome, Failed):
             if self._agent.is_registering or outcome.is_read_only:
                 raise PycrondError(outcome.reason)
             self._agent.unanswered(now, outcome.reason)
         elif self._agent.is_registering:
-            self._take_registration(outcome, now)
+            self._handle_registration(outcome, now)
         else:
             timeline = self._timeline._replace(number=outcome.timeline)
             self._timeline.require(timeline)
-            self._take_results(request, outcome, now)
+            self._handle_results(request, outcome, now)
             if timeline != self._timeline:
-                self._register_again(now, "the server is another")
+                self._register_again(now, "the server has changed")
 
-    def _take_registration(self, committed: Committed, now: float) -> None:
+    def _handle_registration(self, committed: Committed, now: float) -> None:
         is_over = self._registration.read(committed, now)
         if (server_clock := self._registration.take_clock()) is not None:
             self._offset = (self._sent_at + clock.now().timestamp()) / 2 - server_clock
@@ -235,15 +235,15 @@ class AgentLoop:
         self._registration = Registration(self._identity)
         self._agent.unnamed(now, reason)
 
-    def _take_results(self, request: Work | None, committed: Committed, now: float) -> None:
-        """Answer a request with a transaction's results."""
+    def _handle_results(self, request: Work | None, committed: Committed, now: float) -> None:
+        """Answer a request with the results of its transaction."""
         results = committed.results
         match request:
             case None:
                 is_over = results[0][0] < node_statements.DELETED_AT_ONCE
                 self._agent.retired(now, self._nodes, is_over=is_over)
             case Beat() if not results[0]:
-                self._register_again(now, "another has the node's name")
+                self._register_again(now, "another agent has the node's name")
             case Beat():
                 self._agent.answered(now)
                 self._answer_beats(request, committed)
@@ -271,7 +271,7 @@ class AgentLoop:
             self._daemon.send(Nodes(number, self._connections, offset, rows))
 
     def _copy(self, copy: Copy) -> None:
-        """Copy the rest of the runs' output, then answer the request that reported them."""
+        """Copy the rest of the runs' output, then answer the request that reported the runs."""
         if left := copy.read(self._spool):
             self._agent.receive(left)
         else:
@@ -279,6 +279,6 @@ class AgentLoop:
 
 
 def _copied(request: Tell, rows: tuple[Row, ...]) -> tuple[Report, ...]:
-    """Return the runs whose output is copied: they have ended, and the rows are theirs."""
+    """Return the runs whose output is copied: ended runs that own their rows."""
     over = {row.run for row in rows if row.is_over}
     return tuple(run for run in request.rows if run.copied_output > 0 and run.run in over)

@@ -10,7 +10,7 @@ from pycrond.cluster.protocol import MAX_FIRES, MAX_MESSAGE, Answer, Message, Ro
 
 
 class AgentSocket:
-    """A SOCK_SEQPACKET socket. What the daemon does not read yet waits here."""
+    """A SOCK_SEQPACKET socket. Messages that the daemon has not read are queued here."""
 
     def __init__(self, descriptor: int) -> None:
         self._socket = socket.socket(fileno=descriptor)
@@ -32,7 +32,7 @@ class AgentSocket:
         return select.POLLIN | (select.POLLOUT if self._outgoing else 0)
 
     def receive(self) -> list[Message] | None:
-        """Return the messages that have arrived; None if the daemon has closed the socket, or is gone."""
+        """Return the messages that have arrived; None if the daemon has closed the socket, or has ended."""
         messages: list[Message] = []
         while True:
             try:
@@ -57,7 +57,7 @@ class AgentSocket:
         self.send(Answer(number, rows))
 
     def flush(self) -> None:
-        """Send what waits, as far as the daemon reads it."""
+        """Send the queued messages, as far as the daemon reads them."""
         try:
             while self._outgoing:
                 self._socket.send(self._outgoing[0])

@@ -1,7 +1,7 @@
 """The state machine of an agent: its connection and its requests. Pure.
 
-A request is kept, over any number of connections, until a transaction has answered it. A server that does not
-reply keeps its connection: each new one would leave a process of the server stuck.
+A request is kept, across any number of connections, until a transaction has answered it. The connection to a
+server that does not reply is kept, because each new one would leave another process of the server stuck.
 """
 
 from collections.abc import Callable
@@ -25,8 +25,8 @@ from pycrond.cluster.protocol import (
     Tell,
 )
 
-CONNECT_TIMEOUT = 5.0  # seconds; then the next host is tried
-REPLY_TIMEOUT = 10.0  # seconds; then the daemon hears that the server is silent
+CONNECT_TIMEOUT = 5.0  # seconds until the next host is tried
+REPLY_TIMEOUT = 10.0  # seconds until the daemon is told that the server is silent
 NAME_INTERVAL = 5.0  # seconds between checks of the node that has the name
 RETIRE_INTERVAL = 300.0  # seconds between deletions of old rows, with up to five nodes
 RETIRE_AGAIN = 5.0  # seconds until more of them are deleted
@@ -43,9 +43,9 @@ class State(StrEnum):
     ASKING = "asking"
     """A transaction has been sent."""
     STALLED = "stalled"
-    """It has had no reply for REPLY_TIMEOUT; the connection is kept, and nothing else is sent."""
+    """The server has not replied for REPLY_TIMEOUT; the connection is kept, and nothing else is sent."""
     FENCED = "fenced"
-    """Another machine has the name; nothing is sent but checks of its row."""
+    """Another machine has the name; only checks of its row are sent."""
 
 
 NEXT = {
@@ -81,7 +81,7 @@ class Connect(NamedTuple):
 
 
 class Disconnect(NamedTuple):
-    """Close a connection that is not complete in time."""
+    """Close a connection that was not complete in time."""
 
 
 class Greet(NamedTuple):
@@ -93,7 +93,7 @@ class Send(NamedTuple):
 
     request: Work
     is_repeated: bool
-    """It may have been carried out before."""
+    """The request may have been carried out before."""
 
 
 class Retire(NamedTuple):
@@ -113,7 +113,7 @@ class Pending:
 
 
 class Agent:
-    """The states of an agent. Times are those of a clock that nobody turns."""
+    """The states of an agent. Times are those of a monotonic clock."""
 
     def __init__(self, random: Callable[[], float], now: float) -> None:
         """`random` returns a number from 0 to 1."""
@@ -121,13 +121,13 @@ class Agent:
         self.detail = ""
         """The last failure, until something succeeds."""
         self._random = random
-        self._failures = 0  # connections that failed, one after the other
+        self._failures = 0  # consecutive failed connections
         self._pending: list[Pending] = []  # in the order of their urgency, then of their arrival
         self._sent: Pending | None = None
         self._is_awaiting = False  # a transaction has been sent
-        self._was_registering = False  # before it stalled
-        self._since = now  # of the state, or when a transaction was sent
-        self._due = now  # time of the next connection, or check of the name
+        self._was_registering = False  # the state before STALLED was REGISTERING
+        self._since = now  # the start of the state, or the time at which a transaction was sent
+        self._due = now  # the time of the next connection, or of the next check of the name
         self._retire_at = now + self._retire_delay(1)
 
     def receive(self, request: Work) -> None:
@@ -156,7 +156,7 @@ class Agent:
         return None
 
     def deadline(self) -> float | None:
-        """Return when `next_action` has something, if no event comes before; None: never."""
+        """Return the time of the next action without an event before it; None if there is none."""
         match self.state:
             case State.DOWN | State.FENCED:
                 return self._due
@@ -169,24 +169,24 @@ class Agent:
         return None
 
     def connected(self, now: float) -> None:
-        """The connection is complete."""
+        """Note that the connection is complete."""
         self._enter(State.REGISTERING, now)
 
     def registered(self, now: float, *, is_over: bool) -> None:
-        """A transaction of the registration is answered; `is_over`: the name is this node's."""
+        """Note the answer to a transaction of the registration; `is_over`: this node has the name."""
         self._is_awaiting = False
         if is_over:
             self._failures = 0
         self._enter(State.IDLE if is_over else State.REGISTERING, now)
 
     def fenced(self, now: float, who: str) -> None:
-        """Another machine has the name."""
+        """Note that another machine has the name."""
         self._is_awaiting = False
         self._enter(State.FENCED, now, who)
         self._due = now + NAME_INTERVAL
 
     def answered(self, now: float) -> None:
-        """The transaction sent has answered its request."""
+        """Note that the transaction sent has answered its request."""
         if self._sent:
             self._pending.remove(self._sent)
         self._end(State.IDLE, now)
@@ -198,7 +198,7 @@ class Agent:
         return [pending.request.number for pending in beats if isinstance(pending.request, Beat)]
 
     def unanswered(self, now: float, reason: str, *, at_once: bool = False) -> None:
-        """The transaction sent is no answer: its request is sent again, `at_once` or after others."""
+        """Note a transaction without an answer: its request is sent again, `at_once` or after others."""
         if self._sent is None:
             self._retire_at = now + RETIRE_INTERVAL
         elif not at_once:
@@ -210,12 +210,12 @@ class Agent:
         self._end(State.REGISTERING, now, reason)
 
     def retired(self, now: float, nodes: int, *, is_over: bool) -> None:
-        """Some old rows are deleted; `is_over`: no others are left."""
+        """Note that some old rows are deleted; `is_over`: no others are left."""
         self._retire_at = now + (self._retire_delay(nodes) if is_over else RETIRE_AGAIN)
         self._end(State.IDLE, now)
 
     def lost(self, now: float, reason: str, *, has_other_host: bool = False) -> None:
-        """The connection is lost, or refused. `has_other_host`: the next one is tried at once."""
+        """Note that the connection is lost or refused. `has_other_host`: the next host is tried at once."""
         self._end(State.DOWN, now, reason)
         if has_other_host:
             self._due = now
@@ -225,7 +225,7 @@ class Agent:
 
     @property
     def is_registering(self) -> bool:
-        """The transaction sent, if there is one, belongs to the registration."""
+        """True if a transaction that was sent belongs to the registration."""
         return self.state == State.REGISTERING or (self.state == State.STALLED and self._was_registering)
 
     def status(self) -> Status:
@@ -263,7 +263,7 @@ class Agent:
         return min(LONGEST_DELAY, SHORTEST_DELAY * 2.0 ** min(failures, 10)) * (0.5 + self._random() / 2)
 
     def _retire_delay(self, nodes: int) -> float:
-        """Return the seconds until this node deletes old rows again: longer with more nodes, as each deletes
-        some.
+        """Return the seconds until this node deletes old rows again: longer with more nodes, because each
+        deletes some.
         """
         return RETIRE_INTERVAL * max(1.0, nodes / 5) * (0.5 + self._random())

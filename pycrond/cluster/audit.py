@@ -1,7 +1,7 @@
 """The audit of the cluster. Pure.
 
-It compares the fires that this node's versions of shared jobs imply with the rows of the database, and the
-starts that ledgers have with each other.
+It compares the fires that follow from this node's versions of shared jobs with the rows of the database, and
+the starts in several ledgers with each other.
 """
 
 from collections import defaultdict
@@ -19,14 +19,14 @@ from pycrond.text import duration, rfc3339
 
 ASKING_TIME = 90.0  # seconds after its start in which a fire gets a row
 STARTING_TIME = 3600.0  # seconds that a claimed run may wait for room or for a lock
-ENDING_TIME = 120.0  # seconds beyond timeout and grace in which a run's end is reported
+ENDING_TIME = 120.0  # seconds after timeout and grace in which the end of a run is reported
 NOT_STARTED = frozenset({"skipped", "missed", "no-node", "no-database"})
 Fire = tuple[str, int, int]
 """A job's key, the wall minute and the instant, in whole seconds."""
 
 
 class Unproven(NamedTuple):
-    """A node that has not reported since a time: what it did since then is not known."""
+    """A node that has not reported since a time: its later runs are not known."""
 
     node: str
     since: float
@@ -36,15 +36,15 @@ class LedgerStarts(NamedTuple):
     """The first attempts that a machine started, by its ledger."""
 
     name: str
-    """The file or, of this machine's ledger, its node."""
+    """The file; for this machine's ledger, its node."""
     uuid: str | None
-    """By which the cluster knows the ledger."""
+    """The UUID by which the cluster knows the ledger."""
     runs: Sequence[StartedRow]
 
 
 @dataclass(slots=True)
 class ClusterAudit:
-    """The result."""
+    """The result of the audit."""
 
     fires: int = 0
     jobs: int = 0
@@ -56,7 +56,7 @@ class Database(NamedTuple):
     """The rows of the database."""
 
     claims: Sequence[ClaimRow]
-    """All rows of the audited jobs and span."""
+    """All rows of the audited jobs in the audited span."""
     nodes: Sequence[NodeRow]
     now: float
 
@@ -68,8 +68,8 @@ def audit(
     ledgers: Sequence[LedgerStarts],
     span: tuple[float, float],
 ) -> ClusterAudit:
-    """Compare the fires that are `expected` by versions of shared jobs, after the begin of the span up to its
-    end, with the rows of the database, and the starts in ledgers with both. The jobs may be some of all.
+    """Compare the `expected` fires of shared jobs, after the start of the span up to its end, with the rows
+    of the database, and the starts in ledgers with both. The jobs may be a part of all.
     """
     rows = {_fire_of(row): row for row in database.claims}
     options = {version.key: decode_options(version.options) for version in versions}
@@ -101,7 +101,7 @@ def _fire_of(row: ClaimRow) -> Fire:
 
 
 def _missing(fires: Iterable[Fire], options: Mapping[str, Options], now: float) -> Iterator[Unaccounted]:
-    """Yield the fires without a row, except for those so recent that no node need have asked yet."""
+    """Yield the fires without a row, except for recent ones, for which no node has asked yet."""
     for key, _, at in fires:
         if at + options[key].jitter + ASKING_TIME <= now:
             yield Unaccounted(key, at, "no row in the database")
@@ -110,7 +110,7 @@ def _missing(fires: Iterable[Fire], options: Mapping[str, Options], now: float) 
 def _stuck(
     rows: Iterable[ClaimRow], options: Mapping[str, Options], database: Database
 ) -> Iterator[Unaccounted]:
-    """Yield the rows that are open for longer than they may be."""
+    """Yield the rows that have been open for too long."""
     nodes = {node.name: node for node in database.nodes}
     for row in rows:
         if row.ended is None and (
@@ -121,7 +121,7 @@ def _stuck(
 
 def _why_stuck(row: ClaimRow, node: NodeRow | None, options: Options, now: float) -> str:
     if node is None:
-        return "it is no node"
+        return "there is no such node"
     if node.ledger != row.ledger:
         return "the node has another ledger now"
     if node.is_abandoned:
@@ -146,7 +146,7 @@ def _without_fire(
     repeated: Sequence[tuple[float, float]],
     span: tuple[float, float],
 ) -> Iterator[Unaccounted]:
-    """Yield those of rows without a fire that are of times at which this node had a version of the job."""
+    """Yield rows without a fire at times at which this node had a version of the job."""
     in_force: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for version in versions:
         until = span[1] if version.until is None else min(version.until // 60 * 60, span[1])
@@ -167,8 +167,8 @@ def _doubled(
     due: set[Fire],
     options: Mapping[str, Options],
 ) -> Iterator[Unaccounted]:
-    """Yield the fires that two machines started, and starts that the database does not know; but none of jobs
-    whose options allow that a fire runs twice.
+    """Yield fires that two machines started, and starts that the database does not know, but not of jobs
+    whose options allow a fire to run twice.
     """
     starts: dict[Fire, list[Start]] = defaultdict(list)
     for ledger in ledgers:
@@ -176,11 +176,11 @@ def _doubled(
             fire = (run.key, run.wall, round(run.fire))
             if fire in due and not may_repeat(options[run.key]):
                 starts[fire].append((ledger, run))
-    for fire, found in starts.items():
+    for fire, fire_starts in starts.items():
         key, _, at = fire
-        texts = [f"run {run.id} of {ledger.name}" for ledger, run in found]
+        texts = [f"run {run.id} of {ledger.name}" for ledger, run in fire_starts]
         row = rows.get(fire)
-        if row and row.started is not None and not any(_is_of(row, start) for start in found):
+        if row and row.started is not None and not any(_is_of(row, start) for start in fire_starts):
             texts.append(f"run {row.label or row.run} by the database")
         if len(texts) > 1:
             yield Unaccounted(key, at, f"started more than once: {' and '.join(texts)}")
@@ -189,13 +189,13 @@ def _doubled(
 
 
 def _is_of(row: ClaimRow, start: Start) -> bool:
-    """Return whether a row is that of a run in a ledger."""
+    """Return whether a row belongs to a run in a ledger."""
     ledger, run = start
     return row.run == run.run if run.run else row.ledger == ledger.uuid
 
 
 def may_repeat(options: Options) -> bool:
-    """Return whether a job's options accept that a fire runs twice."""
+    """Return whether a job's options allow a fire to run twice."""
     return options.node_loss == "rerun" or options.on_partition == "run"
 
 

@@ -1,6 +1,6 @@
-"""A node in its cluster: joins the fires that it shares, the other nodes and the agent.
+"""A node in its cluster: joins its shared fires, the other nodes and the agent.
 
-The scheduler hands fires over with `claim`; what is to start comes back by `take_starting`.
+The scheduler passes fires to `claim`; `take_starting` returns the runs to start.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -45,7 +45,7 @@ DELETE_INTERVAL = 10.0  # seconds between two deletions of some old rows
 
 
 class Cluster:
-    """The fires that this node shares, the other nodes, and the agent."""
+    """The shared fires of this node, the other nodes, and the agent."""
 
     def __init__(
         self, settings: Settings, table: ClusterTable, runs: Runs, poller: Poller, find_obstacle: FindObstacle
@@ -69,11 +69,11 @@ class Cluster:
         self._jobs: Mapping[str, Job] = {}
         self._missed_events: list[Event] = []
         self.successes = Successes(self.membership, self._link)
-        """Of jobs with `expect`, on all nodes."""
+        """The successes of jobs with `expect`, on all nodes."""
         self._missed_fires = MissedFires(self._link, table, lambda job: zone_of(job, self.identity))
         self.digest = ""
-        """Of the jobs that the cluster shares."""
-        self._is_fenced = False  # another has this node's name
+        """The digest of the jobs that the cluster shares."""
+        self._is_fenced = False  # another machine has this node's name
         self._beat_at = 0.0  # by clock.elapsed
         self._delete_at = 0.0
 
@@ -83,7 +83,7 @@ class Cluster:
         return self._claims.identity
 
     def jobs_follow(self, identity: SharedIdentity) -> None:
-        """The times of the loaded jobs are drawn from this identity."""
+        """Note that the times of the loaded jobs are drawn from this identity."""
         self._claims.identity_of_jobs = identity
 
     # Fires
@@ -97,9 +97,7 @@ class Cluster:
         return own, shared
 
     def claim(self, fires: Sequence[Fire], now: datetime, *, is_coming: bool = False) -> None:
-        """Write the claims of fires, and ask for each fire at its time. `is_coming`: their minute is the next
-        one.
-        """
+        """Claim fires, and ask for each at its time. `is_coming`: they are due in the next minute."""
         planned = [fire._replace(start_at=fire.start_at or fire.at) for fire in fires]
         self._claims.begin(planned, now, is_coming=is_coming)
 
@@ -108,7 +106,7 @@ class Cluster:
         self._claims.resume(claims, now)
 
     def minute_came(self) -> None:
-        """The fires of the coming minute are due: `cancel` leaves them."""
+        """Note that the fires of the next minute are due, so that `cancel` keeps them."""
         self._claims.coming.clear()
 
     def cancel(self) -> None:
@@ -139,13 +137,11 @@ class Cluster:
         self.membership.clock_was_turned(step.total_seconds())
 
     def has_changed(self) -> None:
-        """Tell the database in the next step of runs that have started or ended."""
+        """Report runs that have started or ended to the database in the next step."""
         self._outbox.has_changed = True
 
     def run_again(self, ended: Iterable[Fire], now: datetime) -> None:
-        """Run the fires again that were running when this node died a short time ago, if their jobs have
-        `node-loss=rerun`.
-        """
+        """Run fires again that were running when this node died (`node-loss=rerun`)."""
         self._claims.take_over(self._dead_nodes.own_fires(ended, self._jobs, now), now)
 
     def ledger_is_new(self) -> None:
@@ -154,7 +150,7 @@ class Cluster:
         self._outbox.connected()
 
     def was_away(self, since: datetime, now: datetime) -> None:
-        """Look for fires since that minute that no node has decided: this node was away."""
+        """Search for fires since that minute that no node has decided: this node was away."""
         self._missed_fires.was_away(since, now)
 
     # The loop
@@ -202,7 +198,7 @@ class Cluster:
         self._outbox.send(now.timestamp(), median, self.membership.skew())
 
     def retry_in(self, elapsed: float) -> float | None:
-        """Seconds until `step` has something to do, fires apart."""
+        """Seconds until `step` has something to do, not counting fires."""
         beat_in = None if self._is_beating() else max(0.0, self._beat_at - elapsed)
         waits = (beat_in, self._link.retry_in(elapsed), 0.0 if self._missed_fires.has_more else None)
         return min((wait for wait in waits if wait is not None), default=None)
@@ -222,7 +218,7 @@ class Cluster:
         return [*self._claims.take_events(), *missed]
 
     def children_ended(self, ended: Sequence[tuple[int, int]]) -> None:
-        """Note the ends of children that were no runs: the agent may be one of them."""
+        """Note the ends of children that are not runs: the agent may be one of them."""
         self._link.children_ended(ended)
 
     def suspend(self) -> None:
@@ -231,12 +227,12 @@ class Cluster:
         for claimed in self.claims:
             self._fires.withdraw(claimed)
 
-    def tell_last(self, now: datetime, elapsed: float) -> bool:
+    def report_last(self, now: datetime, elapsed: float) -> bool:
         """Report the runs that have ended to the database; return whether some are not acknowledged yet."""
         self.suspend()
         self._link.receive()
         self.step(now, elapsed)
-        return self._link.is_connected and (self._outbox.has_changed or self._outbox.telling > 0)
+        return self._link.is_connected and (self._outbox.has_changed or self._outbox.unacknowledged > 0)
 
     def close(self) -> None:
         """End the agent."""
@@ -279,11 +275,11 @@ class Cluster:
 
     def _report(self, status: Status, now: datetime) -> None:
         self._is_fenced = self._is_fenced or status.state == "fenced"
-        if status.detail:  # also of a request that failed
+        if status.detail:  # also after a failed request
             self._log.write("CLUSTER", f"{status.state}: {status.detail}", now, level="warning")
 
     def facts(self) -> dict[str, Any]:
-        """Return what `status` shows."""
+        """Return the facts that `status` shows."""
         since, rows = self._table.unacknowledged_since(), self.membership.rows
         unacknowledged_s = 0.0 if since is None else clock.now().timestamp() - since
         return {

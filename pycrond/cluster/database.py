@@ -1,8 +1,8 @@
 """A connection to PostgreSQL that does not block: one transaction at a time, each in one round trip.
 
-Only a COMMIT is an answer, and only without a warning: one that was cancelled while it waited for the standby
-succeeds with a warning, and may be gone after a failover. Nothing is ever cancelled. A transaction needs no
-state of its session and no prepared statement, so that connections may be pooled by transaction.
+Only a COMMIT without a warning is an answer: a COMMIT that was cancelled while it waited for the standby
+succeeds with a warning, and may be lost in a failover. This module never cancels. A transaction needs no
+session state and no prepared statement, so that connections may be pooled by transaction.
 """
 
 import json
@@ -30,7 +30,7 @@ COMMIT: LiteralString = "COMMIT"
 ROLLBACK: LiteralString = "ROLLBACK"
 
 NO_ANSWER = {b"01000", b"57P01"}
-"""The codes of warnings of a wait for the standby that was cancelled, or that ended with its process."""
+"""The codes of warnings about a wait for the standby that was cancelled, or that ended with its process."""
 READ_ONLY = b"25006"
 BYTEA = 17
 
@@ -43,7 +43,7 @@ class Committed(NamedTuple):
 
 
 class Failed(NamedTuple):
-    """A transaction without an answer: it was rolled back, or nobody knows how durable it is."""
+    """A transaction without an answer: it was rolled back, or it is perhaps not durable."""
 
     reason: str
     is_read_only: bool = False
@@ -51,7 +51,7 @@ class Failed(NamedTuple):
 
 
 class Connection:
-    """A connection, from its beginning; its descriptor is to be watched for `events`."""
+    """A connection, also while it is being made; the loop watches its descriptor for `events`."""
 
     def __init__(self, conninfo: str) -> None:
         """Begin to connect. Only the look-up of a host's name blocks."""
@@ -79,7 +79,7 @@ class Connection:
         self._pgconn.finish()
 
     def connect(self) -> bool:
-        """Go on connecting; return whether the connection is complete. Raises OperationalError."""
+        """Continue to connect; return whether the connection is complete. Raises OperationalError."""
         state = self._pgconn.connect_poll()
         self._require(state != pq.PollingStatus.FAILED)
         self._wants_write = state == pq.PollingStatus.WRITING
@@ -99,7 +99,7 @@ class Connection:
         self._flush()
 
     def receive(self) -> Committed | Failed | None:
-        """Receive what has arrived; return the transaction's end, if it has. Raises OperationalError."""
+        """Receive data; return the end of the transaction, if it has arrived. Raises OperationalError."""
         self._pgconn.consume_input()
         self._flush()
         while not self._pgconn.is_busy():
@@ -115,7 +115,7 @@ class Connection:
         return None
 
     def _end(self) -> Committed | Failed | None:
-        """Return how the transaction has ended; after an error, roll it back first."""
+        """Return the end of the transaction; after an error, roll it back first."""
         failure = self._failure or self._judge()
         if failure and self._pgconn.transaction_status != pq.TransactionStatus.IDLE:
             self._failure = failure
@@ -131,7 +131,7 @@ class Connection:
         return Committed(_column(prepare)[0], [_column(result) for result in results])
 
     def _judge(self) -> Failed | None:
-        """Return why the transaction is no answer; None if it is."""
+        """Return the failure of the transaction; None if it is an answer."""
         for result in self._results:
             if result.status == pq.ExecStatus.FATAL_ERROR:
                 code = result.error_field(pq.DiagnosticField.SQLSTATE)

@@ -1,4 +1,4 @@
-"""The hosts that a connection string names, tried in turn."""
+"""The hosts in a connection string, tried in turn."""
 
 import ipaddress
 
@@ -20,19 +20,19 @@ Parameters = dict[str, str]
 
 
 class Hosts:
-    """The hosts of a connection string, the one that answered last first."""
+    """The hosts of a connection string; the host that answered last is tried first."""
 
     def __init__(self, conninfo: str, node: str) -> None:
-        """Raises psycopg.ProgrammingError for what is not a connection string."""
+        """Raises psycopg.ProgrammingError for an invalid connection string."""
         given = {name: str(value) for name, value in conninfo_to_dict(conninfo).items()}
-        defaults = {} if "service" in given else DEFAULTS  # they would replace those of its file
+        defaults = {} if "service" in given else DEFAULTS  # defaults would override the service's file
         common = {**defaults, "application_name": f"pycrond {node}", "client_encoding": "UTF8", **given}
         self._hosts = _split(common)
         self._next = 0
         self._tried = 0  # since the last success
 
     def next(self) -> Parameters:
-        """Return the parameters of a connection to the host to be tried next."""
+        """Return the connection parameters of the next host to try."""
         host = self._hosts[self._next]
         self._next = (self._next + 1) % len(self._hosts)
         self._tried += 1
@@ -40,7 +40,7 @@ class Hosts:
 
     @property
     def has_untried(self) -> bool:
-        """Some host has not been tried since the last success, or in this round."""
+        """True if some host was not tried since the last success, or in this round."""
         return self._tried % len(self._hosts) != 0
 
     @property
@@ -55,7 +55,7 @@ class Hosts:
 
 
 def refusal(conninfo: str) -> str:
-    """Return why a text is not a connection string, in libpq's words of the text without its password."""
+    """Return why a text is not a connection string, with libpq's error for the text without its password."""
     text = "the setting `cluster` is not a connection string of PostgreSQL"
     try:
         conninfo_to_dict(without_password(conninfo))
@@ -65,7 +65,7 @@ def refusal(conninfo: str) -> str:
 
 
 def name_of(host: Parameters) -> str:
-    """Return the host's name, if it is to be looked up."""
+    """Return the host's name, if it must be looked up; else an empty text."""
     name = host.get("host", "")
     if not name or name.startswith(("/", "@")) or "hostaddr" in host:
         return ""
@@ -77,7 +77,7 @@ def name_of(host: Parameters) -> str:
 
 
 def conninfo_of(host: Parameters, addresses: list[str], first: int = 0) -> str:
-    """Return the connection string; it tries all addresses, beginning with another one in each round."""
+    """Return a connection string that tries all addresses, beginning with the address number `first`."""
     if not addresses:
         return make_conninfo("", **host)
     turned = [*addresses[first % len(addresses) :], *addresses[: first % len(addresses)]]
@@ -86,7 +86,7 @@ def conninfo_of(host: Parameters, addresses: list[str], first: int = 0) -> str:
 
 
 def _split(parameters: Parameters) -> list[Parameters]:
-    """Return parameters for each of the hosts. libpq finds one itself if there is none."""
+    """Return the parameters of each host. Without a host, libpq chooses one."""
     common = {name: value for name, value in parameters.items() if name not in {"host", "hostaddr", "port"}}
     lists: dict[str, list[str]] = {
         name: parameters[name].split(",") for name in ("host", "hostaddr") if name in parameters

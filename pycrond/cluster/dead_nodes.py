@@ -1,5 +1,5 @@
-"""Nodes that have died, among them this one before its start: their open fires are closed as lost, or taken
-over by this node.
+"""Dead nodes, including this node before its restart: their open fires are closed as lost, or taken over
+by this node.
 """
 
 from collections.abc import Iterable, Mapping
@@ -7,7 +7,7 @@ from datetime import datetime
 
 from pycrond import clock
 from pycrond.cluster.agent_link import AgentLink
-from pycrond.cluster.fire import Taken
+from pycrond.cluster.fire import EarlierRun
 from pycrond.cluster.membership import ABANDONED_AFTER, LOST_AFTER, DeadNode, Membership
 from pycrond.cluster.protocol import Abandoned, Bury, Row
 from pycrond.cluster.shared_jobs import label_of, runs_again
@@ -16,13 +16,13 @@ from pycrond.jobs.run import Fire
 from pycrond.ledger.cluster import ClusterTable
 from pycrond.output.daemon_log import DaemonLog
 
-TURN = 3.0  # seconds that each node in the order waits longer than the one before it
-BURIALS = 10  # number of times that a node closes them, each LOST_AFTER later
+TURN = 3.0  # seconds that each node waits longer than the node before it in the order
+BURIALS = 10  # times that a node closes the fires of a dead node, LOST_AFTER apart
 MAX_TAKERS = 5  # nodes that try to take a fire over
 
 
 class DeadNodes:
-    """Asks for the open fires of dead nodes, once for each node, in the order of the living nodes."""
+    """Asks for the open fires of dead nodes, once for each dead node; the living nodes act in their order."""
 
     def __init__(self, membership: Membership, link: AgentLink, table: ClusterTable, log: DaemonLog) -> None:
         self._membership = membership
@@ -41,7 +41,7 @@ class DeadNodes:
             self._act(node, before.get(node, 0.0), silence, now)
 
     def _act(self, node: DeadNode, before: float, silence: float, now: datetime) -> None:
-        """Take the steps that fall between two lengths of a node's silence, in seconds."""
+        """Take the steps that are due between two lengths of a node's silence, in seconds."""
         if before < ABANDONED_AFTER:
             self._asked[node.ledger] = node
             self._log.write("CLUSTER", f"{node.name} is silent", now, level="warning")
@@ -54,8 +54,8 @@ class DeadNodes:
                 self._bury(node, now, is_first=times == 0)
 
     def _bury(self, node: DeadNode, now: datetime, *, is_first: bool) -> None:
-        """Close the open fires of a dead node as lost. This is repeated: the node's agent may have outlived
-        it, and a failover may lose rows. The repetitions include the fires that no node has taken over.
+        """Close the open fires of a dead node as lost. This is repeated, because the node's agent may have
+        lived longer, and a failover may lose rows. Repetitions include the fires that no node has taken over.
         """
         if is_first:
             text = f"{node.name} is dead: its runs are closed as lost"
@@ -64,12 +64,12 @@ class DeadNodes:
 
     def fires_to_take(
         self, rows: tuple[Row, ...], ledger: str, jobs: Mapping[str, Job], now: datetime
-    ) -> list[tuple[Fire, Taken]]:
-        """Return the fires of a dead node that this one may take over, each with the run that it takes over.
-        The first nodes try, in the order in which they ask for a fire.
+    ) -> list[tuple[Fire, EarlierRun]]:
+        """Return the fires of a dead node that this node may take over, each with its earlier run. Only the
+        first MAX_TAKERS nodes try, in the order in which they ask for a fire.
         """
         node = self._asked.get(ledger)
-        taken = []
+        repeated = []
         for row in rows:
             job = jobs.get(row.job)
             if not (node and job and runs_again(job)):
@@ -78,27 +78,27 @@ class DeadNodes:
             if rank is None or rank >= MAX_TAKERS:
                 continue
             fire = self._again(job, clock.at(row.fire), row.wall, row.fold, now)
-            taken.append((fire, Taken(row.run, node.ledger, node.token)))
-        return taken
+            repeated.append((fire, EarlierRun(row.run, node.ledger, node.token)))
+        return repeated
 
     def own_fires(
         self, ended: Iterable[Fire], jobs: Mapping[str, Job], now: datetime
-    ) -> list[tuple[Fire, Taken]]:
-        """Return those fires that run again because this node has died, each with the run that it takes over:
-        it is back before others take them. `ended` are the fires of runs whose ends nobody knows.
+    ) -> list[tuple[Fire, EarlierRun]]:
+        """Return the fires that run again because this node died and is back before other nodes take them
+        over, each with its earlier run. `ended` are the fires of runs with an unknown end.
 
-        A fire runs again once: a job that brings the machine down would do so for ever.
+        A fire runs again only once: otherwise a job that crashes the machine would crash it for ever.
         """
-        taken = []
+        repeated = []
         for fire in ended:
             job = jobs.get(fire.job.key)
             if not job or not runs_again(job) or fire.wall is None:
                 continue
             run, earlier = self._table.runs_of(job.key, fire.wall, fire.fold)
             again = self._again(job, fire.at, fire.wall, fire.fold, now)
-            if run and not earlier and again.attempt == fire.attempt + 1:  # else a retry waits
-                taken.append((again, Taken(run, self._membership.ledger)))
-        return taken
+            if run and not earlier and again.attempt == fire.attempt + 1:  # else a retry is waiting
+                repeated.append((again, EarlierRun(run, self._membership.ledger)))
+        return repeated
 
     def _again(self, job: Job, at: datetime, wall: int, fold: int, now: datetime) -> Fire:
         attempt, era = self._table.next_attempt(job.key, wall, fold)

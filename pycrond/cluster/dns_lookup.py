@@ -1,4 +1,6 @@
-"""The look-up of a host's name, in a thread: libpq's own would block the loop for as long as DNS is away."""
+"""The look-up of a host's name, in a thread: libpq's own look-up would block the loop while DNS does not
+answer.
+"""
 
 import os
 import select
@@ -28,7 +30,7 @@ class Lookup:
         return select.POLLIN
 
     def begin(self, name: str) -> None:
-        """Look a name up. One that takes long is not looked up twice at once."""
+        """Look a name up, unless a look-up of the same name is still running."""
         if self._thread and self._thread.is_alive() and self._name == name:
             return
         self._name = name
@@ -54,8 +56,8 @@ class Lookup:
     def _run(self, name: str) -> None:
         result: list[str] | OSError
         try:
-            found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
-            result = [*dict.fromkeys(str(address[0]) for *_, address in found)]
+            answers = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+            result = [*dict.fromkeys(str(address[0]) for *_, address in answers)]
         except OSError as error:
             result = error
         if name == self._name and self._event >= 0:

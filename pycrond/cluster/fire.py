@@ -1,7 +1,7 @@
 """A fire of a shared job on one node, from its claim to the verdict: a state machine. Pure.
 
-`next_action` and the methods named `on_…` take the time and return what to do; `SharedFires` does it. Times
-are Unix seconds by this node's clock.
+`next_action` and the methods named `on_…` take the time and return an action; `SharedFires` executes it.
+Times are Unix seconds by this node's clock.
 """
 
 import enum
@@ -12,11 +12,11 @@ from typing import NamedTuple
 from pycrond.cluster.protocol import Claim, Row
 from pycrond.hashing import draw_below
 
-ASK_AHEAD = 1.0  # seconds before its start, at which the first node asks
-SECOND_ASKS_AFTER = 2.0  # seconds after its start, at which the second one asks
-OTHERS_ASK_AFTER = (4.0, 7.0)  # seconds after its start, between which the others ask
-CLOSE_AFTER = 8.0  # seconds after its start, at which a node that may not ask reads which node has the fire
-GIVE_UP_AFTER = 10.0  # seconds after its start, at which a fire without an answer is closed
+ASK_AHEAD = 1.0  # seconds before its start at which the first node asks
+SECOND_ASKS_AFTER = 2.0  # seconds after its start at which the second node asks
+OTHERS_ASK_AFTER = (4.0, 7.0)  # seconds after its start between which the other nodes ask
+CLOSE_AFTER = 8.0  # seconds after its start at which a node that may not ask reads which node has the fire
+GIVE_UP_AFTER = 10.0  # seconds after its start at which a fire without an answer is closed
 CLOCK_TOLERANCE = 2.0  # seconds by which the clocks of nodes that ask may differ
 ANSWER_TIME = 3.0  # seconds that the database has for an answer, however late it was asked
 TAKE_OVER_TIME = 60.0  # seconds in which a node that may not take a fire over yet tries again
@@ -27,23 +27,23 @@ class Phase(enum.Enum):
     """The phase of a fire on this node."""
 
     PLANNED = enum.auto()
-    """It is in the ledger; nothing was asked."""
+    """The fire is in the ledger; the database was not asked."""
     ASKING = enum.auto()
-    """The database was asked which node has it."""
+    """The database was asked which node has the fire."""
     QUEUED = enum.auto()
-    """This node has it; it waits for a lock that another run holds."""
+    """This node has the fire, which waits for a lock that another run holds."""
     OURS = enum.auto()
-    """This node has it, and starts it at its time."""
+    """This node has the fire, and starts it at its time."""
     CONFIRMING = enum.auto()
-    """The confirmation of its start was sent."""
+    """The confirmation of the start was sent."""
     CLOSING = enum.auto()
-    """This node may not claim it: a verdict is written, unless another node has it."""
+    """This node may not claim the fire: a verdict is written, unless another node has it."""
     OVER = enum.auto()
-    """It was handed on: started, given to another node, or skipped."""
+    """The fire was started, left to another node, or skipped."""
 
 
 class Do(enum.Enum):
-    """The next act for a fire."""
+    """The next action for a fire."""
 
     ASK = enum.auto()
     CONFIRM = enum.auto()
@@ -52,12 +52,12 @@ class Do(enum.Enum):
     """Write the action's reason as the verdict, unless the fire has one."""
     START = enum.auto()
     ELSEWHERE = enum.auto()
-    """Another node has it; `reason` is that node's name."""
+    """Another node has the fire; `reason` is that node's name."""
     SKIP = enum.auto()
 
 
 class Action(NamedTuple):
-    """An act and its reason."""
+    """An action and its reason."""
 
     do: Do
     reason: str = ""
@@ -71,18 +71,18 @@ class Policy(NamedTuple):
     """The options of the job that concern its claims."""
 
     confirms: bool = False
-    """A start is confirmed by a write first: `node-loss=rerun`, or a lock."""
+    """The database must confirm a start first (`node-loss=rerun`, or a lock)."""
     runs_in_partition: bool = False
     """`on-partition=run`"""
 
 
-class Taken(NamedTuple):
-    """The run of a dead node, or of this one before it died, that a fire is taken over from."""
+class EarlierRun(NamedTuple):
+    """The run of a dead node, or of this node before it died, whose fire is taken over."""
 
     run: str
     ledger: str
     token: str = ""
-    """Of the dead node's last heartbeat; empty: it is this node."""
+    """The token of the dead node's last heartbeat; empty for this node."""
 
 
 @dataclass(slots=True, eq=False)
@@ -91,15 +91,15 @@ class SharedFire:
 
     claim: Claim
     start: float
-    """When it starts, after its jitter."""
+    """The time of its start, with its jitter."""
     policy: Policy = field(default_factory=Policy)
-    taken: Taken | None = None
+    earlier_run: EarlierRun | None = None
     phase: Phase = Phase.PLANNED
     look_at: float = 0.0
-    """The time at which `next_action` has something, if no answer comes before."""
+    """The time of the next action, if no answer arrives before."""
 
     def plan(self, node: str, rank: int | None, now: float) -> None:
-        """Set when this node asks, by its place in the order of nodes; None: it may not."""
+        """Set the time at which this node asks, by its place in the order of nodes; None: it may not ask."""
         if rank is None:
             delay = CLOSE_AFTER
         elif rank == 0:
@@ -114,14 +114,14 @@ class SharedFire:
         self.look_at = max(now, self.start + delay)
 
     def may_be_closed(self, median: float) -> bool:
-        """Return whether all nodes have had time to ask for it. `median` is the time by all their clocks."""
+        """Return whether all nodes have had time to ask for it; `median` is the median of their clocks."""
         return max(self.start, self.claim.fire) + CLOSE_AFTER <= median + CLOCK_TOLERANCE
 
     def next_action(self, now: float, blocked: str | None, *, may_ask: bool, is_first: bool) -> Action | None:
         """Return the action that is due, if there is one.
 
-        `blocked` is the reason for which the job cannot start on this node. `may_ask`: this node may claim
-        it. `is_first`: of the nodes that lived when the database was last heard, this one is the first.
+        `blocked` is the reason why the job cannot start on this node. `may_ask`: this node may claim the
+        fire. `is_first`: this node is the first of those alive at the database's last answer.
         """
         if now < self.look_at or self.phase is Phase.OVER:
             return None
@@ -135,19 +135,19 @@ class SharedFire:
         return self._give_up(is_first=is_first and not blocked)
 
     def _ask(self, now: float) -> Action:
-        if self.taken:  # nothing is lost by waiting: the start is confirmed when this node has been given it
+        if self.earlier_run:  # it can wait: its start is confirmed after this node has got it
             self._enter(Phase.ASKING, math.inf)
             return Action(Do.TAKE_OVER)
         self._enter(Phase.ASKING, self._deadline(now))
         return Action(Do.ASK)
 
     def _wait_or_close(self, now: float, blocked: str | None) -> Action | None:
-        """The action of a node that may not ask: read again who has the fire, and at last write a verdict."""
-        close_at = self.start + (TAKE_OVER_TIME if self.taken else CLOSE_AFTER)
+        """Wait as a node that may not ask; at last, read which node has the fire, or write a verdict."""
+        close_at = self.start + (TAKE_OVER_TIME if self.earlier_run else CLOSE_AFTER)
         if now < close_at:
             self.look_at = min(close_at, now + RETRY_INTERVAL)
             return None
-        if self.taken:
+        if self.earlier_run:
             return self._end(Do.ELSEWHERE, "another node", "this one may not take it over")
         self._enter(Phase.CLOSING, self._deadline(now))
         return Action(Do.CLOSE, blocked or "no-node", "" if blocked else "no node may run it")
@@ -156,8 +156,8 @@ class SharedFire:
         return max(self.start + GIVE_UP_AFTER, now + ANSWER_TIME)
 
     def _begin(self, now: float) -> Action:
-        """The start of a fire of this node has come."""
-        if self.policy.confirms or self.taken:
+        """Begin a fire of this node whose time has come."""
+        if self.policy.confirms or self.earlier_run:
             self.start = max(now, self.start)
             self._enter(Phase.CONFIRMING, self.start + GIVE_UP_AFTER)
             return Action(Do.CONFIRM)
@@ -165,10 +165,10 @@ class SharedFire:
         return Action(Do.START)
 
     def _give_up(self, *, is_first: bool) -> Action:
-        """The database has not answered in time. A fire that this node has starts on no other node."""
+        """End a fire without an answer in time. If this node has it, no other node starts it."""
         is_for_us = self.phase is Phase.CONFIRMING or (self.phase is Phase.ASKING and is_first)
         self.phase = Phase.OVER
-        if self.policy.runs_in_partition and is_for_us and not self.taken:
+        if self.policy.runs_in_partition and is_for_us and not self.earlier_run:
             return Action(Do.START)
         return NO_DATABASE
 
@@ -177,16 +177,16 @@ class SharedFire:
 
     @property
     def is_ours(self) -> bool:
-        """Return whether the database has answered that it is this node's."""
+        """True if the database has answered that this node has the fire."""
         return self.phase in {Phase.OURS, Phase.QUEUED, Phase.CONFIRMING}
 
     # Answers
 
     def on_row(self, row: Row | None, now: float) -> Action | None:
-        """Take the answer to a question for it: its row, or None where the database has refused it."""
+        """Handle the answer to a question: the fire's row, or None if the database has refused it."""
         if self.phase not in {Phase.ASKING, Phase.QUEUED, Phase.CLOSING}:
-            return None  # it was given up, or this is the answer to a question that was sent twice
-        if row is None and not self.taken:
+            return None  # it was given up, or the question was sent twice
+        if row is None and not self.earlier_run:
             return self._end(Do.SKIP, "no-database", "the database refuses it, by its own clock")
         if row is None or row.run != self.claim.run:
             return self._end(Do.ELSEWHERE, row.node if row else "another node", row.state if row else "")
@@ -201,9 +201,9 @@ class SharedFire:
         return None
 
     def on_confirmed(self, row: Row | None, now: float) -> Action | None:
-        """Take the answer to a confirmation: its row, or None where it belongs to this run no more.
+        """Handle the answer to a confirmation: the fire's row, or None if it no longer belongs to this run.
 
-        An answer that comes late is none: another node may have taken the fire over meanwhile.
+        A late answer does not count: another node may have taken the fire over meanwhile.
         """
         if self.phase is not Phase.CONFIRMING:
             return None

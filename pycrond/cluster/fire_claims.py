@@ -1,9 +1,9 @@
-"""The shared fires of a node in its ledger: written down before they are asked for, and when decided."""
+"""The shared fires of a node in its ledger, which are written before they are asked for and when decided."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from pycrond.cluster.fire import Phase, SharedFire, Taken
+from pycrond.cluster.fire import EarlierRun, Phase, SharedFire
 from pycrond.cluster.membership import Membership
 from pycrond.cluster.shared_fires import Held, SharedFires, name_of
 from pycrond.cluster.shared_jobs import claim_of, cluster_name, may_wait, policy_of
@@ -16,12 +16,12 @@ from pycrond.runs.runs import Runs
 
 MAX_RESUMED = 60.0  # seconds that a fire may be late when another daemon asks for it
 NOT_REACHED = Cause.of(Reason.NO_DATABASE, "this node has not reached the cluster yet")
-NOT_ASKED = Cause.of(Reason.DAEMON_DOWN, "it died before the cluster had said whose the fire is")
+NOT_ASKED = Cause.of(Reason.DAEMON_DOWN, "it died before the cluster had decided which node has the fire")
 WAS_STARTED = Cause.of(Reason.CLOCK_STEP, "this node has started it before")
 
 
 class FireClaims:
-    """Claims shared fires in the ledger, hands them to `SharedFires`, and writes the decisions."""
+    """Claims shared fires in the ledger, gives them to `SharedFires`, and writes the decisions."""
 
     def __init__(self, table: ClusterTable, runs: Runs, fires: SharedFires, membership: Membership) -> None:
         self._log = runs.termination.log
@@ -32,7 +32,8 @@ class FireClaims:
         self.identity = table.identity()
         """The cluster's name and zone, as its database has them."""
         self.identity_of_jobs = SharedIdentity()
-        """The identity from which the times of the loaded jobs are drawn; while it differs, nothing is asked.
+        """The identity from which the times of the loaded jobs are drawn; if it differs, no fire is asked
+        for.
         """
         self.is_suspended = False
         """The daemon stops: other nodes take over fires of dead nodes and catch up missed ones."""
@@ -51,36 +52,41 @@ class FireClaims:
             start = max(now, claimed.run.fire.start_at or now)
             claimed.run.fire = claimed.run.fire._replace(start_at=start)
         fires = [claimed.run.fire for claimed in (*in_time, *waiting)]
-        runs, taken = self._write_down(fires, is_durable=True), self._taken_from_itself(fires)
-        self._hold(in_time, runs, now, taken)
-        self._hold(waiting, runs, now, taken, has_waited=True)
+        runs, earlier_runs = self._write_down(fires, is_durable=True), self._own_earlier_runs(fires)
+        self._hold(in_time, runs, now, earlier_runs)
+        self._hold(waiting, runs, now, earlier_runs, has_waited=True)
 
-    def _taken_from_itself(self, fires: Iterable[Fire]) -> dict[FireName, Taken]:
+    def _own_earlier_runs(self, fires: Iterable[Fire]) -> dict[FireName, EarlierRun]:
         """Return the earlier runs of fires that this node takes over from itself."""
         named = {name: self._table.runs_of(*name)[1] for name in map(name_of, fires)}
-        return {name: Taken(old, self._membership.ledger) for name, old in named.items() if old}
+        return {
+            name: EarlierRun(earlier, self._membership.ledger) for name, earlier in named.items() if earlier
+        }
 
     def begin(
         self,
         fires: Sequence[Fire],
         now: datetime,
-        taken: Mapping[FireName, Taken] | None = None,
+        earlier_runs: Mapping[FireName, EarlierRun] | None = None,
         *,
         is_coming: bool = False,
     ) -> None:
-        """Claim fires and hold them. Their UUIDs are written first: the claims flush both to the disk."""
+        """Claim fires and hold them. Their UUIDs are written first; the claims make both durable."""
         if self.is_suspended:
             return
         own = self._membership.ledger
-        olds = {name: old.run if old.ledger == own else None for name, old in (taken or {}).items()}
-        runs = self._write_down(fires, olds or None)
-        self._hold(self._runs.claim(fires), runs, now, taken, is_coming=is_coming)
+        own_runs = {
+            name: earlier.run if earlier.ledger == own else None
+            for name, earlier in (earlier_runs or {}).items()
+        }
+        runs = self._write_down(fires, own_runs or None)
+        self._hold(self._runs.claim(fires), runs, now, earlier_runs, is_coming=is_coming)
 
-    def take_over(self, fires: Sequence[tuple[Fire, Taken]], now: datetime) -> None:
+    def take_over(self, fires: Sequence[tuple[Fire, EarlierRun]], now: datetime) -> None:
         """Claim fires of a dead node, unless this node holds them already."""
-        taken = {name_of(fire): old for fire, old in fires if not self._fires.has_fire(fire)}
-        if taken:
-            self.begin([fire for fire, _ in fires if name_of(fire) in taken], now, taken)
+        earlier_runs = {name_of(fire): earlier for fire, earlier in fires if not self._fires.has_fire(fire)}
+        if earlier_runs:
+            self.begin([fire for fire, _ in fires if name_of(fire) in earlier_runs], now, earlier_runs)
 
     def catch_up(self, fires: Sequence[Fire], now: datetime) -> None:
         """Claim fires that no node has decided, unless this node holds them already."""
@@ -90,14 +96,14 @@ class FireClaims:
     def _write_down(
         self,
         fires: Sequence[Fire],
-        taken: Mapping[FireName, str | None] | None = None,
+        earlier_runs: Mapping[FireName, str | None] | None = None,
         *,
         is_durable: bool = False,
     ) -> dict[FireName, str]:
         """Write the UUIDs of the fires that need a claim in the database, and return them."""
         clustered = [fire for fire in fires if fire.job.entry.options.is_clustered]
         named = [(fire, cluster_name(fire.job, self._membership.node)) for fire in clustered]
-        runs = self._table.begin(named, earlier_runs=taken, is_durable=is_durable)
+        runs = self._table.begin(named, earlier_runs=earlier_runs, is_durable=is_durable)
         return dict(zip(map(name_of, clustered), runs, strict=True))
 
     def _hold(
@@ -105,13 +111,13 @@ class FireClaims:
         claims: Sequence[ClaimedRun],
         runs: Mapping[FireName, str],
         now: datetime,
-        taken: Mapping[FireName, Taken] | None = None,
+        earlier_runs: Mapping[FireName, EarlierRun] | None = None,
         *,
         is_coming: bool = False,
         has_waited: bool = False,
     ) -> None:
-        """Hold claimed fires until they are decided. `has_waited`: a daemon before this one has asked for
-        them, so they count only if the database has them as this node's.
+        """Hold claimed fires until they are decided. `has_waited`: an earlier daemon asked for them, so they
+        count only if the database has them as this node's.
         """
         if self.identity_of_jobs != self.identity or not self.identity.name:
             self._table.close(runs.values())
@@ -125,13 +131,13 @@ class FireClaims:
             if name not in runs:
                 settled.append((claimed, NO_LABEL))
                 continue
-            old = taken.get(name) if taken else None
-            if not old and self._table.was_started(fire, claimed.run.id):
+            earlier = earlier_runs.get(name) if earlier_runs else None
+            if not earlier and self._table.was_started(fire, claimed.run.id):
                 settled.append((claimed, WAS_STARTED))
                 continue
             start = max((fire.start_at or fire.at).timestamp(), now.timestamp())
             claim = claim_of(fire, runs[name], self._membership.node, now.timestamp())
-            shared = SharedFire(claim, start, policy_of(fire.job), old)
+            shared = SharedFire(claim, start, policy_of(fire.job), earlier)
             if has_waited:
                 shared.phase, shared.claim = Phase.QUEUED, claim._replace(within=0.0)
             self._fires.hold(Held(shared, claimed), now)
@@ -140,7 +146,7 @@ class FireClaims:
         self._settle(settled, now)
 
     def cancel(self) -> None:
-        """Delete the claims of the next minute. The database may have them, so they keep their UUIDs."""
+        """Delete the claims of the next minute. Their UUIDs are kept: the database may have the fires."""
         cancelled = [held.claimed for run in self.coming if (held := self._fires.let_go(run))]
         self.coming.clear()
         self._runs.cancel(cancelled)
@@ -151,11 +157,11 @@ class FireClaims:
             self._runs.make_ready(owned)
         settled, elsewhere = self._fires.take_settled()
         self._table.close(fire.claim.run for fire in elsewhere)
-        taken = [fire.claim.run for fire in elsewhere if fire.taken]
-        self._table.return_fires(taken)
+        returned = [fire.claim.run for fire in elsewhere if fire.earlier_run]
+        self._table.return_fires(returned)
         self._settle(settled, now)
         has_settled, self._has_settled = self._has_settled, False
-        return has_settled or bool(taken)
+        return has_settled or bool(returned)
 
     def _settle(self, settled: Sequence[tuple[ClaimedRun, Cause]], now: datetime) -> None:
         """Record that runs do not start on this node."""

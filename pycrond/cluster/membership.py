@@ -1,4 +1,4 @@
-"""The nodes of the cluster: which are alive, and in which order they ask for a fire. Pure.
+"""The nodes of the cluster: those that are alive, and their order for a fire. Pure.
 
 Times are seconds of this machine's monotonic clock (`clock.elapsed`): the age of a heartbeat by the
 database's clock would be wrong after an outage or a failover.
@@ -12,15 +12,15 @@ from pycrond.cluster.protocol import NodeRow, Nodes
 from pycrond.hashing import digest_words
 
 BEAT_INTERVAL = 5.0  # seconds between two heartbeats
-ALIVE_AFTER_BEAT = 16.0  # seconds: a node that has missed three heartbeats is not preferred any more
-MAX_BEAT_GAP = 15.0  # seconds between two own heartbeats, beyond which all observations begin anew
-ABANDONED_AFTER = 30.0  # seconds without a heartbeat, after which `rerun` fires without locks are taken over
-LOST_AFTER = 60.0  # seconds without a heartbeat, after which locks are given away, and fires closed as lost
-MAX_DISAGREEMENT = 1000 * CLOCK_TOLERANCE  # ms from the median; a node that is further off asks for nothing
+ALIVE_AFTER_BEAT = 16.0  # seconds until a node, after three missed heartbeats, does not count as alive
+MAX_BEAT_GAP = 15.0  # seconds between own heartbeats; after a longer gap all observations restart
+ABANDONED_AFTER = 30.0  # seconds without a heartbeat after which `rerun` fires without locks are taken over
+LOST_AFTER = 60.0  # seconds without a heartbeat after which locks are released and fires closed as lost
+MAX_DISAGREEMENT = 1000 * CLOCK_TOLERANCE  # ms from the median; beyond it a node asks for no fire
 
 
 class DeadNode(NamedTuple):
-    """A node without heartbeats. `token` is that of its last one: with another token it is alive again."""
+    """A node without heartbeats. `token` is from its last one; with another token it is alive again."""
 
     name: str
     ledger: str
@@ -39,11 +39,11 @@ class Membership:
         self._observed_at: float | None = None
         self._connection = 0
         self._begins_anew = True
-        self._offset_ms: float | None = None  # of this machine's clock from the database's
+        self._offset_ms: float | None = None  # ms by which this machine's clock is ahead of the database's
         self._middle = 0.0  # the median of the clocks
-        self._nodes: list[tuple[str, bool, tuple[str, ...]]] = []  # that may claim something
+        self._nodes: list[tuple[str, bool, tuple[str, ...]]] = []  # nodes that may claim fires
         self.version = 0
-        """Changes with the nodes that may claim something."""
+        """A number that changes with the set of nodes that may claim fires."""
         self._candidates: dict[str | None, list[str]] = {}  # by label, until something changes
 
     @property
@@ -51,18 +51,18 @@ class Membership:
         return self._observed_at is not None
 
     def begin_anew(self) -> None:
-        """Give each node the full time to be heard again: the connection is new."""
+        """Restart the silence of all nodes, because the connection is new."""
         self._begins_anew = True
 
     def clock_was_turned(self, seconds: float) -> None:
-        """Apply a step of this machine's clock at once: heartbeats show it only later."""
+        """Apply a step of this machine's clock at once, before a heartbeat shows it."""
         if self._offset_ms is not None:
             self._offset_ms += 1000 * seconds
             self._note_clocks()
 
     def observe(self, answer: Nodes, elapsed: float) -> None:
-        """Note the answer to a heartbeat. After a gap between two of them, or on another connection, each
-        node has the full time to be heard again: perhaps it was this one that could not hear.
+        """Note the answer to a heartbeat. After a gap, or on another connection, the silence of all nodes
+        restarts: perhaps only this node was disconnected.
         """
         last = self._observed_at
         is_new = last is None or elapsed - last > MAX_BEAT_GAP or answer.connection != self._connection
@@ -97,19 +97,19 @@ class Membership:
         return row is not None and row.is_draining
 
     def alive(self) -> list[NodeRow]:
-        """The nodes with a recent heartbeat at the time of the last observation."""
+        """Return the nodes with a recent heartbeat at the time of the last observation."""
         if self._observed_at is None:
             return []
         heard_since = self._observed_at - ALIVE_AFTER_BEAT
         return [row for row in self.rows if self._changed_at[row.name] >= heard_since]
 
     def skew(self) -> float:
-        """Seconds by which the database's clock is behind the median of the living nodes' clocks."""
+        """Return the seconds by which the database's clock is behind the median of living nodes' clocks."""
         return self._middle / 1000
 
     def _median_of_clocks(self) -> float:
-        """The median of the clocks, in ms by which it is ahead of the database's. If their number is even,
-        the database's own counts as one more: of two nodes, it says which is right.
+        """Return the ms by which the median of the clocks is ahead of the database's clock. If their number
+        is even, the database's clock is added: it decides between two nodes.
         """
         offsets = [offset for row in self.alive() if (offset := self._offset_of(row)) is not None]
         return median(offsets if len(offsets) % 2 else [*offsets, 0])
@@ -118,16 +118,16 @@ class Membership:
         return self._offset_ms if row.name == self.node else row.offset_ms
 
     def disagreement_ms(self) -> float | None:
-        """The ms by which this node's clock is ahead of the median; None: not known yet."""
+        """Return the ms by which this node's clock is ahead of the median; None if not known yet."""
         return None if self._offset_ms is None else self._offset_ms - self._middle
 
     def median_time(self, now: float) -> float | None:
-        """The time by the median of the clocks, when this node's shows `now`; None: not known yet."""
+        """Return the median time of the clocks when this node's clock shows `now`; None if not known yet."""
         ahead = self.disagreement_ms()
         return None if ahead is None else now - ahead / 1000
 
     def candidates(self, label: str | None) -> list[str]:
-        """The names of the nodes that may claim a fire of a job with this label."""
+        """Return the names of the nodes that may claim a fire of a job with this label."""
         if label not in self._candidates:
             self._candidates[label] = [
                 row.name
@@ -137,15 +137,15 @@ class Membership:
         return self._candidates[label]
 
     def _agrees(self, row: NodeRow) -> bool:
-        """Return whether a node's clock agrees with the median, as far as is known."""
+        """Return whether a node's clock agrees with the median, or is not known."""
         offset = self._offset_of(row)
         return offset is None or abs(offset - self._middle) <= MAX_DISAGREEMENT
 
     def rank(self, label: str | None, *fire: object) -> int | None:
-        """The place of this node among those that may claim a fire, from 0; None if it may not.
+        """Return the place of this node among the nodes that may claim a fire, from 0; None if it may not.
 
-        Each fire has an order of its own (rendezvous hashing): the nodes share the fires evenly, and a node
-        that comes or goes changes the first place only of fires that are, or were, its own.
+        Each fire has its own order (rendezvous hashing): the nodes share the fires evenly, and a node that
+        joins or leaves changes the first place only of fires that are, or were, its own.
         """
         names = self.candidates(label)
         if self.node not in names:
@@ -159,12 +159,12 @@ class Membership:
         jobs.
         """
         own = self._rows.get(self.node)
-        speakers = {row.name for row in self.alive() if own and row.digest == own.digest} | {self.node}
-        best = speakers.intersection(self.candidates(label)) or speakers
+        reporters = {row.name for row in self.alive() if own and row.digest == own.digest} | {self.node}
+        best = reporters.intersection(self.candidates(label)) or reporters
         return min(best, key=lambda name: _weight(name, subject)) == self.node
 
     def dead(self, silence: float) -> list[DeadNode]:
-        """The nodes without a heartbeat for that many seconds, while this node's own were answered."""
+        """Return the nodes without a heartbeat for `silence` seconds, in which this node's were answered."""
         if self._observed_at is None:
             return []
         silent = {name: self._observed_at - at for name, at in self._changed_at.items()}

@@ -1,4 +1,4 @@
-"""Fires that no node has decided, because none was there: they are caught up, or recorded as missed."""
+"""Fires that no node has decided, because no node was running: they are caught up, or recorded as missed."""
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -17,12 +17,12 @@ from pycrond.ledger.cluster import ClusterTable, new_uuid
 from pycrond.schedule.fire_times import FireTime, fire_times
 from pycrond.schedule.timezone import MINUTE, Zone
 
-DECIDED_AFTER = timedelta(seconds=30)  # after the latest start of a fire; living nodes have decided it then
-MAX_TURN_TIME = 0.01  # seconds of a turn of the loop; a week of a minutely job takes as long
-UNDECIDED = timedelta(minutes=2)  # before an absence; fires of that time may be undecided
+DECIDED_AFTER = timedelta(seconds=30)  # after a fire's latest start; living nodes have decided it by then
+MAX_TURN_TIME = 0.01  # seconds in a turn of the loop; a week of a minutely job needs as much
+UNDECIDED = timedelta(minutes=2)  # before an absence: fires of these minutes may be undecided
 MAX_GAP = timedelta(days=400)
 MAX_MISSED = 1_000  # rows of missed fires for a job; older fires get none
-MAX_CAUGHT_UP = 100  # fires of a job, with `missed=all`
+MAX_CAUGHT_UP = 100  # fires of a job (`missed=all`)
 SPREAD = 5_000  # ms over which catch-ups of different jobs start
 ZoneOf = Callable[[Job], Zone]
 
@@ -35,7 +35,7 @@ class Gap(NamedTuple):
     since: datetime
     until: datetime
     decided_at: datetime
-    """From then on no other node decides one of them."""
+    """After this time no other node decides one of these fires."""
 
 
 class _Absence(NamedTuple):
@@ -48,7 +48,7 @@ class _Absence(NamedTuple):
 class MissedFires:
     """Asks for the newest row of each job, and decides the later fires, which have no row.
 
-    Times are those of the median of the nodes' clocks, but for starts.
+    Times are median times of the nodes' clocks, except for starts.
     """
 
     def __init__(self, link: AgentLink, table: ClusterTable, zone_of: ZoneOf) -> None:
@@ -58,13 +58,13 @@ class MissedFires:
         self._gaps: list[Gap] = []
         self._rows: deque[Row] = deque()  # answers that `step` has not read yet
         self.has_more = False
-        """Some jobs are left for the next turn of the loop."""
-        self._away: _Absence | None = None  # perhaps the other nodes were away as well
+        """True if some jobs are left for the next turn of the loop."""
+        self._away: _Absence | None = None  # an absence of this node, perhaps of all nodes
         self._asked = _Absence(clock.at(0), clock.at(0))
-        self._unreported: set[str] = set()  # jobs with a gap that no node is known to have reported
+        self._unreported: set[str] = set()  # jobs with a gap that was perhaps not reported
 
     def was_away(self, since: datetime, now: datetime) -> None:
-        """Look for fires since that minute that have no row."""
+        """Search for fires since that minute without a row."""
         since -= UNDECIDED
         self._away = _Absence(min(since, self._away.since) if self._away else since, now)
 
@@ -82,7 +82,7 @@ class MissedFires:
         """Queue the newest rows for `step`. A job without a row has no gap: it is new."""
         self._rows += rows
 
-    def _look_for_gap(self, job: Job, row: Row) -> None:
+    def _find_gap(self, job: Job, row: Row) -> None:
         gap = self._gap(job, row)
         fires = self._passed(job, gap)
         has_rows = gap.newest >= self._asked.since and row.rows_since >= len(fires)
@@ -102,14 +102,14 @@ class MissedFires:
         return Gap(job.key, newest, _minute(since), until, until)
 
     def step(self, jobs: Mapping[str, Job], median: datetime, now: datetime) -> list[Fire]:
-        """Record the missed fires, and return those to catch up, for as many jobs as a turn of the loop has
-        time for. `has_more` says whether jobs are left.
+        """Record missed fires, and return fires to catch up, for as many jobs as a turn of the loop has time
+        for. `has_more` is true if jobs are left.
         """
         give_up_at = clock.elapsed() + MAX_TURN_TIME
         while self._rows and clock.elapsed() < give_up_at:
             row = self._rows.popleft()
             if job := jobs.get(row.job):
-                self._look_for_gap(job, row)
+                self._find_gap(job, row)
         due = deque(gap for gap in self._gaps if gap.decided_at <= median)
         caught_up: list[Fire] = []
         while due and clock.elapsed() < give_up_at:
@@ -121,7 +121,7 @@ class MissedFires:
         return caught_up
 
     def _decide(self, job: Job, gap: Gap, median: datetime, now: datetime) -> list[Fire]:
-        """Record the missed fires of a gap, and return those to catch up."""
+        """Record the missed fires of a gap, and return the fires to catch up."""
         passed = self._passed(job, gap)
         again = _to_catch_up(job, [fire for fire in passed if fire.at > gap.newest], median)
         missed = [_missed(job, fire) for fire in passed if fire not in again]
@@ -131,8 +131,8 @@ class MissedFires:
         return [self._catch_up(job, fire, now, number) for number, fire in enumerate(again)]
 
     def missed(self, sent: Iterable[Report], runs: Collection[str]) -> list[str]:
-        """Return the jobs whose missed fires this node was the first to record: it reports each job once.
-        `runs` are the UUIDs that the database has for the rows that were sent.
+        """Return the jobs whose missed fires this node recorded first; each job is returned once. `runs` are
+        the UUIDs that the database has for the rows sent.
         """
         keys = {row.job for row in sent if row.state == State.MISSED and row.run in runs} & self._unreported
         self._unreported -= keys
@@ -149,7 +149,7 @@ class MissedFires:
         return [*deque(fire_times(job.entry.schedule, zone, gap.since, gap.until), MAX_MISSED)]
 
     def _catch_up(self, job: Job, fire: FireTime, now: datetime, number: int) -> Fire:
-        """Return a fire that starts now; the job's next ones follow, one each second."""
+        """Return a fire that starts now; further fires of the job follow, one each second."""
         attempt, era = self._table.next_attempt(job.key, fire.wall, fire.fold)
         start = now + timedelta(seconds=1 + number, milliseconds=draw_below(SPREAD, job.key))
         return Fire(job, fire.at, fire.wall, fire.fold, era, "catch-up", start_at=start, attempt=attempt)

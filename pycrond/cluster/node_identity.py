@@ -1,8 +1,8 @@
-"""Whose a node's name is. Pure.
+"""The owner of a node's name. Pure.
 
-A row of `nodes` belongs to the agent whose `instance` it has and of whose tokens it has one: heartbeats form
-a chain. A twin, which is a machine restored with its memory or with its state directory, breaks the chain of
-the other, which then has no name.
+A row of `nodes` belongs to the agent with its `instance` that has sent its token: heartbeats form a chain. A
+twin, which is a machine restored with its memory or with its state directory, breaks the chain of the other
+machine, which then has no name.
 """
 
 import json
@@ -10,7 +10,9 @@ from collections import deque
 from typing import NamedTuple
 from uuid import uuid4
 
-SILENCE = 60.0  # seconds without a heartbeat, by the own clock, after which another may take a name
+SILENCE = (
+    60.0  # seconds without a heartbeat, by this machine's clock, after which another agent may take a name
+)
 KNOWN_TOKENS = 64  # heartbeats are not flushed to disk: after a crash the server may have an earlier one
 
 
@@ -25,23 +27,23 @@ class NameRow(NamedTuple):
 
 
 class Have(NamedTuple):
-    """The name is this agent's already."""
+    """The name already belongs to this agent."""
 
 
 class Take(NamedTuple):
-    """Take the name, where the rows have these tokens."""
+    """Take the name if the rows still have these tokens."""
 
     tokens: tuple[str, ...]
 
 
 class Wait(NamedTuple):
-    """Another has the name."""
+    """Another agent has the name; `who` describes it."""
 
     who: str
 
 
 class Identity:
-    """The agent as a node, and what it has seen of others with its name."""
+    """The agent as a node, and its observations of others with the same name."""
 
     def __init__(self, name: str, ledger: str, machine: str, labels: tuple[str, ...], version: str) -> None:
         self.name = name
@@ -53,29 +55,33 @@ class Identity:
         self.tokens: deque[str] = deque(maxlen=KNOWN_TOKENS)
         """The tokens that this agent has sent."""
         self._has_had_name = False
-        self._since: dict[str, float] = {}  # tokens of others, and when each was first seen
+        self._since: dict[
+            str, float
+        ] = {}  # other agents' tokens, each with the time at which it was first seen
         self._free: tuple[str, ...] = ()  # tokens of rows that may be taken
-        self._replaced: set[str] = set()  # tokens of rows that were taken: a failover may bring them back
+        self._replaced: set[str] = (
+            set()
+        )  # tokens of rows that this agent replaced: a failover may restore them
 
     def new_token(self) -> str:
-        """Return a token to be sent. It is known from then on: its row may be written without an answer."""
+        """Return a token to send. It is known at once, because its row may be written without an answer."""
         token = str(uuid4())
         self.tokens.append(token)
         return token
 
-    def taken(self) -> None:
-        """The name belongs to this agent now."""
+    def name_taken(self) -> None:
+        """Note that this agent has the name now."""
         self._has_had_name = True
         self._since = {}
         self._replaced.update(self._free)
 
     def disconnected(self) -> None:
-        """Forget how long others were silent: an outage of the server silences all."""
+        """Forget the silence of others: in an outage of the server all are silent."""
         self._since = {}
 
     def judge(self, rows: list[NameRow], now: float) -> Have | Take | Wait:
-        """Decide whether the name may be taken. A start with the same ledger takes it at once; another
-        ledger, or an agent that a twin has ousted, waits until a heartbeat has been missing for SILENCE.
+        """Decide whether the name may be taken. A new start with the same ledger takes it at once; another
+        ledger, or an agent that lost it to a twin, waits until there was no heartbeat for SILENCE.
         """
         others = [row for row in rows if not self._is_free(row)]
         self._since = {row.token: self._since.get(row.token, now) for row in others}

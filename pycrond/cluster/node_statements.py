@@ -16,18 +16,18 @@ NAMES: LiteralString = """
 HOLD_NAMES: LiteralString = """
     SELECT FROM pycrond.nodes WHERE name = $1 OR ledger = $2::uuid ORDER BY name FOR UPDATE
 """
-"""Keeps others from a heartbeat until the transaction has ended."""
+"""Blocks heartbeats of others until the transaction has ended."""
 FORGET: LiteralString = """
     DELETE FROM pycrond.nodes WHERE name <> $1 AND ledger = $2::uuid AND token = ANY($3::uuid[])
 """
-"""The row under this ledger's earlier name."""
+"""Deletes the row of this ledger under an earlier name."""
 LOSE: LiteralString = """
     UPDATE pycrond.claims c SET state = 'lost', ended = now()
     FROM pycrond.nodes n
     WHERE n.name = $1 AND n.ledger <> $2::uuid AND n.token = ANY($3::uuid[])
         AND c.ledger = n.ledger AND c.ended IS NULL
 """
-"""Nobody else can close these: the dead ledger's row is about to go."""
+"""No other node can close these claims: the dead ledger's row will be replaced."""
 LOSE_LOCKS: LiteralString = """
     DELETE FROM pycrond.locks k USING pycrond.nodes n
     WHERE n.name = $1 AND n.ledger <> $2::uuid AND n.token = ANY($3::uuid[]) AND k.ledger = n.ledger
@@ -53,7 +53,7 @@ NODES: LiteralString = """
         n.name, n.ledger, n.token, n.draining, to_jsonb(n.labels), n.version, n.offset_ms, n.digest)
     FROM (SELECT * FROM pycrond.nodes ORDER BY seen DESC LIMIT 500) AS n ORDER BY n.name
 """
-"""The answer fits into a packet: nodes that are silent for longest are left out."""
+"""At most 500 nodes, so that the answer fits into a packet; the longest silent ones are left out."""
 CLOCK: LiteralString = "SELECT to_jsonb(extract(epoch FROM clock_timestamp())::float8)"
 
 DELETED_AT_ONCE = 5000
@@ -71,7 +71,7 @@ RETIRE: LiteralString = """
     )
     SELECT to_jsonb(count(*)) FROM gone
 """
-"""A day more than `keep`: `wall` is not UTC. Two nodes at once delete different rows."""
+"""Keeps rows a day longer than `keep`, because `wall` is not UTC. Two nodes at once delete different rows."""
 RETIRE_NODES: LiteralString = """
     DELETE FROM pycrond.nodes n
     WHERE n.seen < now() - (SELECT least(m.keep, interval '7 days') FROM pycrond.meta m)
@@ -84,7 +84,7 @@ ADD_PIECE: LiteralString = """
 
 
 def take_name(identity: Identity, seen: Sequence[str], token: str) -> tuple[Statement, ...]:
-    """Return the statements that take the node's name, if the rows in its way still have the tokens seen."""
+    """Return the statements that take the node's name if the rows with it still have the `seen` tokens."""
     own = (identity.name, identity.ledger, array(seen))
     new = (identity.machine, identity.instance, token, identity.labels, identity.version)
     return (
@@ -95,7 +95,7 @@ def take_name(identity: Identity, seen: Sequence[str], token: str) -> tuple[Stat
 
 
 def beat(identity: Identity, token: str, offset_ms: int | None, digest: str) -> tuple[Statement, ...]:
-    """Return the statements of a heartbeat; the first has no row if the name belongs to another."""
+    """Return the statements of a heartbeat; the first returns no row if another agent has the name."""
     chain = (identity.name, identity.instance, array(identity.tokens), token)
     offset = None if offset_ms is None else str(offset_ms)
     return Statement(BEAT, (*chain, offset, digest)), Statement(NODES), Statement(CLOCK)

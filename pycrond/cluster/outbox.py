@@ -23,11 +23,11 @@ from pycrond.jobs.run import ENDS, NOT_STARTED, OPEN, Reason, State
 from pycrond.ledger.cluster import ClusterTable, OpenFire
 from pycrond.output.daemon_log import DaemonLog
 
-MAX_TELLING = 500  # reports that are not acknowledged yet
-WITHDRAWN_AFTER = 20.0  # seconds; a fire that still has no run so long after its time was withdrawn
+MAX_UNACKNOWLEDGED = 500  # reports
+WITHDRAWN_AFTER = 20.0  # seconds after its time; a fire that still has no run was withdrawn
 FINAL = ENDS | NOT_STARTED
 LEFT = {Reason.ELSEWHERE, Reason.CLOCK_STEP}
-"""A minute that the clock of this node shows twice is decided about once, maybe by another node."""
+"""If the clock of this node shows a minute twice, it is decided once, perhaps by another node."""
 MISSED = (State.MISSED, Reason.DAEMON_DOWN)
 
 
@@ -35,43 +35,43 @@ class Outbox:
     """Collects the requests of a turn of the loop, and sends them."""
 
     def __init__(self, link: AgentLink, table: ClusterTable, log: DaemonLog, copied_output: int) -> None:
-        """`copied_output` is in bytes: of the end of each run's output."""
+        """`copied_output` is the number of last bytes of each run's output that are copied."""
         self._link = link
         self._table = table
         self._log = log
         self._copied_output = copied_output
         self.claims: list[Claim] = []
-        self.taken: list[SharedFire] = []
+        self.takeovers: list[SharedFire] = []
         self.confirmed: list[SharedFire] = []
         self.closed: list[tuple[SharedFire, str]] = []
         """Fires that this node may not claim, each with the reason."""
         self.has_changed = True
-        """Some runs may have to be reported."""
+        """True if some runs may have to be reported."""
         self.is_held: Callable[[str], bool] = lambda _run: False
-        """Says of a UUID that its fire is not decided; set by `SharedFires`."""
-        self._telling: dict[str, str] = {}  # states under way, by UUID
+        """Returns whether the fire with a UUID is not decided yet; set by `SharedFires`."""
+        self._sent_states: dict[str, str] = {}  # not acknowledged, by UUID
 
     @property
-    def telling(self) -> int:
+    def unacknowledged(self) -> int:
         """The number of reports that the database has not acknowledged."""
-        return len(self._telling)
+        return len(self._sent_states)
 
     def send(self, now: float, median: float | None, skew: float) -> None:
         """Send the collected requests, and report the runs whose states have changed.
 
-        `median` is the time by the clocks of all nodes, None if it is not known: before that no fire is
-        closed. A node whose clock is ahead would close what the others have not come to. Without a
-        connection, questions are kept here, and dropped with their fires: an outage may take hours.
+        `median` is the median time of all nodes' clocks. No fire is closed while it is None (not known): a
+        node whose clock is ahead would close fires that are not due for the others. Without a connection,
+        questions are kept here, and dropped with their fires, because an outage may take hours.
         """
         latest = -math.inf if median is None else median
         if self._link.is_connected:
             self._ask(now, latest, skew)
-            self._send_taken()
+            self._send_takeovers()
         self.claims = [claim for claim in self.claims if self.is_held(claim.run)]
         self.confirmed = [fire for fire in self.confirmed if self.is_held(fire.claim.run)]
         self.closed = [pair for pair in self.closed if self.is_held(pair[0].claim.run)]
         if self.has_changed and self._link.is_connected and self._table.can_be_durable:
-            self._tell(now, latest)
+            self._send_reports(now, latest)
 
     def _ask(self, now: float, latest: float, skew: float) -> None:
         number = self._link.number
@@ -88,13 +88,13 @@ class Outbox:
         self.claims, self.confirmed = [], []
         self.closed = [pair for pair in self.closed if pair not in due]
 
-    def _send_taken(self) -> None:
-        taken, self.taken = self.taken, []
+    def _send_takeovers(self) -> None:
+        takeovers, self.takeovers = self.takeovers, []
         by_node: dict[tuple[str, str], list[tuple[Claim, str]]] = {}
-        for fire in taken:
-            if fire.taken:
-                pair = (fire.claim, fire.taken.run)
-                by_node.setdefault((fire.taken.ledger, fire.taken.token), []).append(pair)
+        for fire in takeovers:
+            if earlier := fire.earlier_run:
+                pair = (fire.claim, earlier.run)
+                by_node.setdefault((earlier.ledger, earlier.token), []).append(pair)
         for (ledger, token), pairs in by_node.items():
             for some in batches(pairs):
                 self._link.send(TakeOver(self._link.number(), ledger, token, some))
@@ -111,18 +111,18 @@ class Outbox:
         self._link.send(Open(self._link.number()))
         self.has_changed = True
 
-    def _tell(self, now: float, latest: float) -> None:
+    def _send_reports(self, now: float, latest: float) -> None:
         self.has_changed = False
         reports: list[Report] = []
         left: list[str] = []
         for fire in self._table.open_fires(now - WITHDRAWN_AFTER):
-            if len(self._telling) >= MAX_TELLING:
+            if len(self._sent_states) >= MAX_UNACKNOWLEDGED:
                 break  # an answer continues
             report = None if self.is_held(fire.run) else self._state_of(fire, left)
             if report and report.state in NOT_STARTED and report.fire > latest:
-                continue  # it was decided by a clock that is ahead
-            if report and self._telling.get(fire.run) != report.state:
-                self._telling[fire.run] = report.state
+                continue  # it was decided with a clock that is ahead
+            if report and self._sent_states.get(fire.run) != report.state:
+                self._sent_states[fire.run] = report.state
                 reports.append(report)
         self._table.close(left)
         for some in batches(reports):
@@ -131,8 +131,8 @@ class Outbox:
     def _state_of(self, fire: OpenFire, left: list[str]) -> Report | None:
         """Return the report of a fire; None if there is nothing to report yet.
 
-        Where this node has left a fire to others (it was withdrawn, or no daemon ran), it decides nothing
-        about it, but for a row that it has in the database already; its UUID is added to `left`.
+        If this node has left a fire to others (it was withdrawn, or no daemon ran), it reports the fire only
+        if it has a row in the database already; else the UUID is added to `left`.
         """
         state, reason = fire.state or State.SKIPPED, fire.reason or ""
         is_left = fire.state is None or reason in LEFT
@@ -151,26 +151,24 @@ class Outbox:
         )
 
     def has_row(self, run: str, state: str) -> None:
-        """Note that the database has a fire of this node in this state, also if the fire was withdrawn."""
+        """Note that the database has a fire of this node in this state, even if the fire was withdrawn."""
         self._table.reopen([(run, state)])
         self.has_changed = True
 
     def answered(self, answer: Answer, request: object) -> None:
-        """Take the answer to a Tell or an Open."""
+        """Handle the answer to a Tell or an Open."""
         match request:
             case Tell(rows=reports):
                 rows = {row[:3]: row for row in answer.rows}
-                told = [self._acknowledged(report, rows.get(report[:3])) for report in reports]
-                self._table.acknowledge(filter(None, told))
+                states = [self._acknowledged(report, rows.get(report[:3])) for report in reports]
+                self._table.acknowledge(filter(None, states))
                 self.has_changed = True
             case Open():
                 self._check(answer.rows)
 
     def _acknowledged(self, report: Report, row: Row | None) -> tuple[str, str, bool] | None:
-        """Return the UUID, the state that the database has now, and whether it is final; None: repeat the
-        report.
-        """
-        self._telling.pop(report.run, None)
+        """Return the UUID, the reported state, and whether it is final; None: repeat the report."""
+        self._sent_states.pop(report.run, None)
         if row is None:
             return None
         is_final = report.state in FINAL
@@ -182,7 +180,7 @@ class Outbox:
         return report.run, report.state, is_final
 
     def _check(self, rows: Sequence[Row]) -> None:
-        """Compare this ledger's open rows in the database with the ledger. Each may have lost rows: the
+        """Compare this ledger's open rows in the database with the ledger. Both may have lost rows: the
         database in a failover, the ledger when its file was replaced.
         """
         known = [row for row in rows if self._is_known(row)]
@@ -195,7 +193,7 @@ class Outbox:
             self._link.send(Tell(self._link.number(), some))
 
     def _is_known(self, row: Row) -> bool:
-        """Return whether this node has a row's run, or is about to take its fire over from it."""
+        """Return whether this node has a row's run, or will take over its fire."""
         if self._table.is_known(row.run):
             return True
         taker = self._table.taker_of(row.run)

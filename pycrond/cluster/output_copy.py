@@ -9,17 +9,17 @@ PIECE_SIZE = 64 << 10  # bytes
 
 
 class Copy(NamedTuple):
-    """Copies to be made before the request that told of their runs is answered."""
+    """Copies to make before the answer to the request that reported their runs."""
 
     runs: tuple[Report, ...]
     answer: Answer
     piece: int = 0
     """The next piece of the first run."""
     data: bytes = b""
-    """From that piece on, read at once: its spool may be deleted meanwhile."""
+    """The bytes from that piece on, all read at once, because the spool may be deleted."""
 
     def read(self, directory: str) -> "Copy | None":
-        """Return the copy with the bytes of its next run that has printed any; None if nothing is left."""
+        """Return the copy with the bytes of the next run with output; None if no run is left."""
         if self.data:
             return self
         for index, run in enumerate(self.runs):
@@ -28,6 +28,6 @@ class Copy(NamedTuple):
         return None
 
     def following(self) -> "Copy":
-        """Return the copies that are left after a piece."""
+        """Return the remaining copies after this piece."""
         rest = self.data[PIECE_SIZE:]
         return self._replace(piece=self.piece + 1, data=rest) if rest else Copy(self.runs[1:], self.answer)

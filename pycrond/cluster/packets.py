@@ -64,7 +64,7 @@ _ROWS: dict[type, tuple[str, Any]] = {
     Answer: ("rows", lambda fields: Row(*fields)),
     Nodes: ("nodes", _node),
 }
-"""The field of a message that has rows, and how one is read from the list that JSON has."""
+"""The field of each message that has rows, and the function that reads a row from its JSON list."""
 
 
 def _with_rows(message: Any) -> Message:

@@ -13,7 +13,7 @@ STATEMENT_POOLING = "statement pooling"
 
 
 class Probe(NamedTuple):
-    """The facts about a server that a connection shows."""
+    """The facts about a server, read through a connection."""
 
     transport: str
     """`socket`, `TLS`, `loopback` or `plain`."""
@@ -23,7 +23,7 @@ class Probe(NamedTuple):
     lacking: Sequence[str]
     """Rights that the role lacks, such as `INSERT on pycrond.claims`."""
     offset_ms: int
-    """By how much this machine's clock is ahead of the database's."""
+    """Milliseconds by which this machine's clock is ahead of the database's."""
     cluster: ClusterRow | None
     """None without tables, or without the right to read them."""
     nodes: Sequence[NodeRow]
@@ -48,7 +48,7 @@ def probe(conninfo: str) -> Probe:
 
 
 def _offset_ms(connection: Any) -> int:
-    """Return by how much this machine's clock is ahead, by the fastest of some questions."""
+    """Return the milliseconds by which this machine's clock is ahead, from the fastest of three queries."""
     offsets: list[tuple[float, float]] = []
     for _ in range(3):
         asked = time.time()

@@ -3,8 +3,8 @@
 They travel over a SOCK_SEQPACKET socket, one message a packet, as JSON: the name of the class, then its
 fields. A message has at most MAX_FIRES fires. The daemon sends requests, each with a number; the agent keeps
 a request until the database has answered it, over any number of connections, and sends one `Answer` with its
-number. All requests may be carried out more than once: rows are told apart by the run's UUID. Times are Unix
-seconds by the daemon's clock.
+number. All requests may be carried out more than once: rows are identified by the run's UUID. Times are Unix
+seconds of the daemon's clock.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,28 +16,28 @@ MAX_MESSAGE = 160 << 10  # bytes of a packet; the kernel's default for a socket'
 
 
 class Claim(NamedTuple):
-    """A fire that is asked for: its row says whose it is."""
+    """A fire that a node asks for; its row in the database names the node that has it."""
 
     job: str
     wall: int
     fold: int
     run: str
-    """The UUID under which this node's ledger has it."""
+    """The UUID of its run in this node's ledger."""
     fire: float
     within: float
-    """Seconds after the fire in which the database may give it away."""
+    """Seconds after the fire time in which the database may give it to a node."""
     rerun: bool = False
-    """Another node may take it over, if this one dies."""
+    """Another node may take it over if this node dies."""
     locks: tuple[str, ...] = ()
-    """Names of which each must be free or held by this run, or the fire is skipped: reason `overlap` if the
-    name begins with `overlap:`, else `lock`."""
+    """Names that all must be free, or held by this run; else the fire is skipped: reason `overlap` for a name
+    that begins with `overlap:`, else `lock`."""
     waits: bool = False
-    """The row is left open where a lock is held, to be asked for again (`overlap=queue`)."""
+    """If a lock is held, the row stays open, to be asked for again (`overlap=queue`)."""
 
 
 class Report(NamedTuple):
-    """The state of a fire's row. In a `Tell` it replaces what the row has; in a `Close` it is inserted or
-    nothing.
+    """The state of a fire's row. A `Tell` replaces the state of an existing row; a `Close` inserts a row if
+    there is none.
     """
 
     job: str
@@ -46,16 +46,16 @@ class Report(NamedTuple):
     run: str
     fire: float
     state: str
-    """`claimed`, `running`, or a state that is final."""
+    """`claimed`, `running`, or a final state."""
     reason: str = ""
     started: float | None = None
     ended: float | None = None
     status: int | None = None
-    """The exit status; 128 and the number of a signal."""
+    """The exit status, or 128 plus the number of a signal."""
     number: int = 0
     """The run's number on its node."""
     copied_output: int = 0
-    """Bytes of its output, from the end, that the agent copies to the database."""
+    """The number of last bytes of its output that the agent copies to the database."""
 
 
 class Row(NamedTuple):
@@ -67,7 +67,7 @@ class Row(NamedTuple):
     run: str
     node: str
     state: str
-    """As told; `waiting` while a lock of a claim with `waits` is held by another run."""
+    """The reported state; `waiting` while another run holds a lock of a claim with `waits`."""
     reason: str
     is_over: bool
     """The state is final."""
@@ -79,7 +79,7 @@ class Row(NamedTuple):
 
 
 class NodeRow(NamedTuple):
-    """A node, as the database has it."""
+    """The row of a node in the database."""
 
     name: str
     ledger: str
@@ -89,22 +89,22 @@ class NodeRow(NamedTuple):
     labels: tuple[str, ...]
     version: str
     offset_ms: int | None
-    """By how much the node's clock is ahead of the database's."""
+    """Milliseconds by which the node's clock is ahead of the database's."""
     digest: str
-    """Of its jobs that the cluster shares."""
+    """The digest of its jobs that the cluster shares."""
 
 
 # Requests
 
 
 class Ask(NamedTuple):
-    """Claim fires. Answered with a row for each fire; without one for a fire that the database refuses, as it
-    is too old or too new.
+    """Claim fires. Answered with a row for each fire, except for fires that the database refuses because they
+    are too old or too new.
     """
 
     number: int
     skew: float
-    """Seconds by which the database's clock is behind the median of the nodes."""
+    """Seconds by which the database's clock is behind the median of the nodes' clocks."""
     claims: tuple[Claim, ...]
 
 
@@ -122,21 +122,21 @@ class TakeOver(NamedTuple):
 
     number: int
     ledger: str
-    """The dead node's."""
+    """The dead node's ledger."""
     token: str
-    """The dead node's last one that was seen: with another one it lives."""
+    """The token of the dead node's last heartbeat: with another token it is alive."""
     fires: tuple[tuple[Claim, str], ...]
-    """Each with the UUID of the dead node's run."""
+    """The claims, each with the UUID of the dead node's run."""
 
 
 class Bury(NamedTuple):
-    """Close the open fires of a dead node that may not be taken over as `lost`, and release its locks."""
+    """Close a dead node's open fires as `lost`, except those that may be taken over; release its locks."""
 
     number: int
     ledger: str
     token: str
     all_of_them: bool = False
-    """Also those that may be taken over: nobody has."""
+    """Close also fires that may be taken over, because no node has done so."""
 
 
 class Abandoned(NamedTuple):
@@ -155,17 +155,15 @@ class Beat(NamedTuple):
 
 
 class Close(NamedTuple):
-    """Insert final rows for fires that nobody may have asked for, or nothing. Answered with a row for each
-    fire.
-    """
+    """Insert final rows for fires without a row. Answered with the row of each fire."""
 
     number: int
     rows: tuple[Report, ...]
 
 
 class Tell(NamedTuple):
-    """Write what has become of runs. Answered with the rows that now have that state. A row that is missing
-    is inserted; one that belongs to another run is answered as it is, and nothing is written: it ran twice.
+    """Write the states of runs. Answered with the rows that now have these states. A missing row is inserted.
+    A row of another run is returned unchanged: the fire ran twice.
     """
 
     number: int
@@ -179,7 +177,7 @@ class Open(NamedTuple):
 
 
 class LastFires(NamedTuple):
-    """Ask for the newest row of each of these jobs before a time, and how many it has since another one."""
+    """Ask for the newest row of each of these jobs before a time, and the number of its rows since a time."""
 
     number: int
     jobs: tuple[str, ...]
@@ -188,7 +186,7 @@ class LastFires(NamedTuple):
 
 
 class LastSuccess(NamedTuple):
-    """Ask for the newest success of each of these jobs, on whatever node, if it ended after a time."""
+    """Ask for the newest success of each of these jobs on any node, if it ended after a time."""
 
     number: int
     jobs: tuple[tuple[str, float], ...]
@@ -218,9 +216,9 @@ class Nodes(NamedTuple):
 
     number: int
     connection: int
-    """Counts the connections of this agent: what was observed before begins anew with each."""
+    """The number of this agent's connection; observations restart with each connection."""
     offset_ms: int
-    """By how much this machine's clock is ahead of the database's."""
+    """Milliseconds by which this machine's clock is ahead of the database's."""
     nodes: tuple[NodeRow, ...]
 
 
@@ -230,18 +228,18 @@ class Registered(NamedTuple):
     connection: int
     cluster: str
     zone: str
-    """The time zone of shared jobs that name none."""
+    """The time zone of shared jobs without a zone."""
     timeline: str = ""
-    """The server and its timeline, for the agent that follows (`--timeline`): a lower one is refused."""
+    """The server and its timeline, for the next agent (`--timeline`), which refuses a lower timeline."""
 
 
 class Status(NamedTuple):
-    """The agent's state has changed. That it asks, or tries again to connect, is not reported."""
+    """The agent's new state. Requests in progress and new attempts to connect are not reported."""
 
     state: str
     """`connecting`, `registering`, `idle`, `stalled`, `down` or `fenced`."""
     detail: str = ""
-    """For people: the error, or who has the node's name."""
+    """For users: the error, or the machine that has the node's name."""
 
 
 def batches(values: Sequence[T]) -> Iterator[tuple[T, ...]]:

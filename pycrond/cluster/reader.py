@@ -1,6 +1,6 @@
 """The cluster's database for commands: one connection, one read-only transaction, short timeouts.
 
-The daemon does not use it: it asks through its agent.
+The daemon does not use this module: it asks through its agent.
 """
 
 import contextlib
@@ -21,9 +21,9 @@ from pycrond.cluster.reader_rows import (
 from pycrond.errors import PycrondError
 
 DAY = 1440  # minutes
-AT_ONCE = 200_000  # rows that one statement may read, if each job has one in each minute
+AT_ONCE = 200_000  # rows that one statement reads at most, if each job has a row for each minute
 FETCHED = 5_000  # rows that become objects at once
-ZONES = 15 * 60  # minutes by which a wall clock may differ from UTC, and a bit more
+ZONES = 15 * 60  # minutes; more than the largest difference between a wall clock and UTC
 
 CLUSTER = "SELECT cluster, zone, version, oldest, extract(epoch FROM keep)::float8 FROM pycrond.meta"
 NODES = """
@@ -80,7 +80,7 @@ JOBS = """
         SELECT FROM pycrond.claims WHERE claims.job = known.job AND wall >= %(first)s
     ) ORDER BY job
 """
-"""Each job is looked up in the index: as many steps as there are jobs, not rows."""
+"""Each job is found in the index, in one step for each job, not for each row."""
 LAST = f"""
     SELECT last.* FROM unnest(%(jobs)s::text[]) AS wanted(job)
     CROSS JOIN LATERAL ({CLAIM} WHERE claims.job = wanted.job AND ended IS NOT NULL
@@ -96,7 +96,7 @@ PASSED = """
         ORDER BY claims.wall DESC LIMIT 1000
     ) AS passed GROUP BY wanted.job, passed.state
 """
-"""At most the latest 1000 of each job: one that has never run may have more than can be counted in time."""
+"""At most the latest 1000 of each job: a job that has never run may have too many to count in time."""
 OUTPUT = """
     SELECT run::text, string_agg(data, ''::bytea ORDER BY piece) FROM pycrond.outputs
     WHERE run = ANY(%(runs)s::uuid[]) GROUP BY run
@@ -121,14 +121,14 @@ Row = TypeVar("Row")
 
 @contextlib.contextmanager
 def open_reader(conninfo: str, seconds: float | None = None) -> Iterator["ClusterReader"]:
-    """Open the database for reading, for at most so many seconds; raises PycrondError."""
+    """Open the database for reading, for at most `seconds`; raises PycrondError."""
     with connect(conninfo, seconds) as connection:
         begin_reading(connection)
         yield ClusterReader(connection)
 
 
 class ClusterReader:
-    """Queries of the cluster's database, all of one moment."""
+    """Queries of the cluster's database, all in one snapshot."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
@@ -144,7 +144,7 @@ class ClusterReader:
         return rows[0]
 
     def server(self) -> ServerRow:
-        """Return the server's settings and how many standbys it has."""
+        """Return the server's settings and the number of its standbys."""
         return self._rows(ServerRow, SERVER)[0]
 
     def nodes(self) -> list[NodeRow]:
@@ -156,7 +156,7 @@ class ClusterReader:
         return self._rows(float, "SELECT extract(epoch FROM now())")[0]
 
     def activity(self) -> dict[str, int]:
-        """Return how many claims each node made in the last minute."""
+        """Return the number of claims of each node in the last minute."""
         first = int(self.now() // 60) - DAY - ZONES
         return dict(self._connection.execute(ACTIVITY, {"first": first}).fetchall())
 
@@ -165,7 +165,7 @@ class ClusterReader:
         return self._rows(OpenRow, OPEN)
 
     def troubles(self) -> list[TroubleRow]:
-        """Return how many fires of the last day ended without a run, or were lost, by kind."""
+        """Return the numbers of fires of the last day that had no run, or were lost, by kind."""
         first = int(self.now() // 60) - DAY - ZONES
         return self._rows(TroubleRow, TROUBLES, first=first, kinds=[*TROUBLE_KINDS])
 
@@ -174,7 +174,7 @@ class ClusterReader:
         return self._rows(ClaimRow, f"{CLAIM} WHERE ended IS NULL ORDER BY wall, fold, job")
 
     def last_claims(self, jobs: Sequence[str]) -> list[ClaimRow]:
-        """Return the newest run of each of these jobs that has ended, also one that was lost."""
+        """Return the newest ended run of each of these jobs, also a lost one."""
         return self._rows(ClaimRow, LAST, jobs=[*jobs])
 
     def passed_since(self, walls: Mapping[str, int]) -> list[PassedRow]:
@@ -182,7 +182,7 @@ class ClusterReader:
         return self._rows(PassedRow, PASSED, jobs=[*walls], walls=[*walls.values()])
 
     def jobs_since(self, at: float) -> list[str]:
-        """Return the keys of all jobs that have had a fire since then."""
+        """Return the keys of all jobs with a fire since a time."""
         return self._rows(str, JOBS, first=int(at // 60) - ZONES)
 
     def claims(self, limit: int, **conditions: object) -> list[ClaimRow]:
@@ -190,17 +190,17 @@ class ClusterReader:
         values = {name: value for name, value in conditions.items() if value is not None}
         where = " AND ".join(CONDITIONS[name] for name in values) or "true"
         order = "ORDER BY wall DESC, fold DESC, job LIMIT %(limit)s"
-        most = None if limit < 0 else limit
-        return self._rows(ClaimRow, f"{CLAIM} WHERE {where} {order}", limit=most, **values)
+        row_limit = None if limit < 0 else limit
+        return self._rows(ClaimRow, f"{CLAIM} WHERE {where} {order}", limit=row_limit, **values)
 
     def bars(self, jobs: Sequence[str], start: float, until: float, reached: float) -> Iterator[BarRow]:
-        """Yield the claims of jobs whose fire time lies from `start` up to but not including `until`. Those
-        that ended before `reached` are left out.
+        """Yield the claims of jobs with fire times from `start` up to but not including `until`, except those
+        that ended before `reached`.
         """
         return self._of_jobs(BarRow._make, BAR, REACHING, jobs, start, until, reached=reached)
 
     def claims_of(self, jobs: Sequence[str], start: float, until: float) -> Iterator[ClaimRow]:
-        """Yield all claims of jobs whose fire time lies from `start` up to but not including `until`."""
+        """Yield all claims of jobs with fire times from `start` up to but not including `until`."""
         return self._of_jobs(ClaimRow._make, CLAIM, "true", jobs, start, until)
 
     def _of_jobs(
@@ -224,7 +224,7 @@ class ClusterReader:
                 yield from map(row, rows)
 
     def first_fire(self) -> float | None:
-        """Return the fire time of about the oldest row; None where there is no row."""
+        """Return the fire time of the oldest row, roughly; None if there is no row."""
         statement = "SELECT extract(epoch FROM fire)::float8 FROM pycrond.claims ORDER BY wall, fold LIMIT 1"
         rows = self._rows(float, statement)
         return rows[0] if rows else None

@@ -1,4 +1,4 @@
-"""Connections to the cluster's database for commands, which are short, and errors that people can read."""
+"""Short connections to the cluster's database for commands, and readable errors."""
 
 import contextlib
 import os
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT = 5  # seconds, for each host of the conninfo
 STATEMENT_TIMEOUT = 5  # seconds
-TOTAL_TIMEOUT = 15.0  # seconds after which a server that swallows messages is given up
+TOTAL_TIMEOUT = 15.0  # seconds after which a server that does not answer is given up
 INSTALL = "pip install 'pycrond[cluster]'"
 MIGRATE = "pycrond cluster migrate"
 SENTENCES = {
@@ -29,11 +29,11 @@ SENTENCES = {
     "ReadOnlySqlTransaction": "the server is a standby: 'cluster' must name the primary, by its host or by"
     " target_session_attrs=read-write",
 }
-"""What people are told about errors of the database, by psycopg's names."""
+"""The messages for errors of the database, by psycopg's names."""
 
 
 def load_psycopg() -> Any:
-    """Return the module psycopg; raise PycrondError where it is not installed."""
+    """Return the module psycopg; raise PycrondError if it is not installed."""
     try:
         import psycopg  # noqa: PLC0415 -- most machines have no cluster
     except ImportError as error:
@@ -43,7 +43,7 @@ def load_psycopg() -> Any:
 
 @contextlib.contextmanager
 def connect(conninfo: str, seconds: float | None = None) -> Iterator[Any]:
-    """Connect for as long as the block lasts, at most so many seconds; errors of the database become
+    """Connect for the duration of the block, at most `seconds`; errors of the database become
     PycrondError.
     """
     seconds = TOTAL_TIMEOUT if seconds is None else seconds
@@ -64,7 +64,7 @@ def connect(conninfo: str, seconds: float | None = None) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def _end_after(seconds: float, descriptor: int, late: threading.Event) -> Iterator[None]:
-    """End a connection that lasts longer, and set `late`: a frozen server keeps no timeout of its own."""
+    """End a connection after `seconds`, and set `late`: a frozen server does not observe its timeouts."""
     connection = socket.socket(fileno=os.dup(descriptor))
 
     def shut_down() -> None:
@@ -99,7 +99,7 @@ def explain(error: Any, conninfo: str, *, has_connected: bool) -> str:
 
 
 def begin_reading(connection: Any) -> None:
-    """Begin the transaction. Its timeouts are set in it: a pooler may refuse them at a connection's start."""
+    """Begin the transaction, and set its timeouts: a pooler may refuse them at the connection's start."""
     psycopg = load_psycopg()
     connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     connection.read_only = True
@@ -107,12 +107,12 @@ def begin_reading(connection: Any) -> None:
 
 
 def limit_statements(connection: Any) -> None:
-    """Limit each statement of the transaction that begins with this one."""
+    """Limit the time of each statement of the transaction, which begins with this statement."""
     connection.execute(f"SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT} s'")
 
 
 def known_version() -> int:
-    """Return the version of the tables that this program knows."""
+    """Return the newest version of the tables that this program knows."""
     load_psycopg()
     from pycrond.cluster import schema  # noqa: PLC0415 -- it imports psycopg
 
@@ -122,7 +122,7 @@ def known_version() -> int:
 def migrate(
     conninfo: str, name: str | None, zone: str | None, keep: timedelta | None, new_zone: str
 ) -> "Migration":
-    """Create or convert the tables; return what they were before. Raises PycrondError.
+    """Create or convert the tables; return their version before and after. Raises PycrondError.
 
     `new_zone` is the zone of a cluster that is created without `zone`.
     """
@@ -133,7 +133,7 @@ def migrate(
 
 
 def set_draining(conninfo: str, node: str, *, drains: bool) -> bool:
-    """Have a node claim nothing more, or again; return False where there is no such node."""
+    """Make a node stop claiming fires, or start again; return False if there is no such node."""
     with connect(conninfo) as connection:
         limit_statements(connection)
         connection.execute("SET LOCAL synchronous_commit = on")

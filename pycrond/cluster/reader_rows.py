@@ -1,4 +1,4 @@
-"""Rows of the database as people are shown them. Times are Unix seconds, UTC."""
+"""Rows of the database for display. Times are Unix seconds, UTC."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
@@ -18,7 +18,7 @@ class ClusterRow(NamedTuple):
     name: str
     zone: str
     version: int
-    """Of the tables."""
+    """The version of the tables."""
     oldest: int
     """The oldest version of the tables that a node must know to use them."""
     keep: float
@@ -56,7 +56,7 @@ class NodeRow(NamedTuple):
 
     @property
     def is_abandoned(self) -> bool:
-        """True if other nodes should have closed its claims: open ones need a person."""
+        """True if other nodes should have closed its claims; open ones must be closed by hand."""
         return self.age > LOST_AFTER + CLOSING_TIME
 
 
@@ -71,7 +71,7 @@ class OpenRow(NamedTuple):
 
 
 class TroubleRow(NamedTuple):
-    """Fires of the last day that no run came of."""
+    """Fires of the last day without a run."""
 
     kind: TroubleKind
     """`lost`, `no-node` or `no-database`."""
@@ -92,14 +92,14 @@ class ServerRow(NamedTuple):
     """The setting `synchronous_standby_names`."""
     standbys: int
     synchronous: int
-    """Standbys that the server waits for."""
+    """The number of standbys that the server waits for."""
     unreadable: int
-    """Standbys whose state this role may not read."""
+    """The number of standbys whose state this role may not read."""
     role: str
 
     @property
     def standby(self) -> Standby:
-        """`none`, `asynchronous`, `synchronous`, `missing` (waited for, and not there) or `not readable`."""
+        """`none`, `asynchronous`, `synchronous`, `missing` (awaited, but absent) or `not readable`."""
         if self.unreadable:
             return "not readable"
         if self.synchronous:
@@ -127,11 +127,11 @@ class ClaimRow(NamedTuple):
     ended: float | None
     status: int | None
     number: int
-    """The run's number on its node; 0 where there is none."""
+    """The run's number on its node; 0 if there is none."""
 
     @property
     def label(self) -> str:
-        """The run for people and for `logs --cluster`: `12@web1`."""
+        """The run for display and for `logs --cluster`: `12@web1`."""
         return f"{self.number}@{self.node}" if self.number else ""
 
     @property
@@ -161,7 +161,7 @@ class PassedRow(NamedTuple):
     latest: float
     """The latest fire time."""
     reason: str
-    """Of the latest."""
+    """The reason of the latest fire."""
 
 
 def median_offset(nodes: Iterable[NodeRow]) -> int | None:
@@ -171,8 +171,8 @@ def median_offset(nodes: Iterable[NodeRow]) -> int | None:
 
 
 def differing_digests(nodes: Iterable[NodeRow]) -> Mapping[str, Sequence[str]]:
-    """Return the names of the nodes by the digest of their jobs, the most frequent one first; empty where all
-    are equal. Dead nodes do not count: they may have older crontabs.
+    """Return the names of the nodes by the digest of their jobs, the most frequent first; empty if all are
+    equal. Dead nodes do not count: they may have older crontabs.
     """
     groups: dict[str, list[str]] = {}
     for node in nodes:

@@ -28,7 +28,7 @@ class Timeline(NamedTuple):
 
 
 def read_timeline(text: str) -> Timeline:
-    """Return a timeline from its text; raise ValueError."""
+    """Return a timeline from its text; raises ValueError."""
     system, _, number = text.partition("/")
     return Timeline(system, int(number))
 
@@ -39,12 +39,12 @@ class Registration:
     def __init__(self, identity: Identity) -> None:
         self._identity = identity
         self._is_checked = False
-        self._tokens: tuple[str, ...] | None = None  # of the rows whose name may be taken
+        self._tokens: tuple[str, ...] | None = None  # of rows whose name this node may take
         self.system = ""
         self.cluster = SharedIdentity()
         self._clock: float | None = None
         self.blocked: Wait | None = None
-        """The node that has the name."""
+        """The decision to wait for the node that has the name; None if there is none."""
 
     def statements(self) -> tuple[Statement, ...]:
         """Return the statements of the next transaction."""
@@ -62,31 +62,31 @@ class Registration:
         return node_statements.take_name(self._identity, self._tokens, self._identity.new_token())
 
     def take_clock(self) -> float | None:
-        """Return the server's clock, if the last transaction has read it."""
+        """Return the server's time, if the last transaction has read it."""
         seconds, self._clock = self._clock, None
         return seconds
 
     def read(self, committed: Committed, now: float) -> bool:
-        """Read the results; return whether the name is taken. Raises PycrondError."""
+        """Read the results; return whether this node has the name now. Raises PycrondError."""
         results = committed.results
         if not self._is_checked:
             schema.check_rights(*results[0][0])
             self._is_checked = True
             return False
         if self._tokens is None:
-            return self._look(results, now)
+            return self._read_names(results, now)
         self._tokens = None
         if results[-1]:
-            self._identity.taken()
+            self._identity.name_taken()
             return True
         return False  # another node was faster: read the names again
 
-    def _look(self, results: list[list[Any]], now: float) -> bool:
+    def _read_names(self, results: list[list[Any]], now: float) -> bool:
         """Check the tables, the server and the rows of the name; return whether this node has the name."""
         meta, server, names, clock = results
-        version, oldest, *described = meta[0]
+        version, oldest, *name_and_zone = meta[0]
         schema.check_version(version, oldest)
-        self.cluster = SharedIdentity(*described)
+        self.cluster = SharedIdentity(*name_and_zone)
         self.system = server[0][1]
         self._clock = clock[0]
         decision = self._identity.judge([NameRow(*row) for row in names], now)

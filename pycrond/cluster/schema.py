@@ -1,8 +1,8 @@
 """The tables of a cluster in PostgreSQL, as a list of migrations; their creation, and a check before use.
 
-Each migration only adds. `pycrond.meta.version` counts those that the database has; `pycrond.meta.oldest` is
-the oldest version of pycrond's schema with which a node may still use it, so that nodes are upgraded one by
-one.
+Migrations only add. `pycrond.meta.version` is the number of migrations in the database; `pycrond.meta.oldest`
+is the oldest version of pycrond's schema with which a node may still use it, so that nodes are upgraded one
+by one.
 """
 
 from datetime import timedelta
@@ -107,7 +107,7 @@ CHECK: LiteralString = """
             ORDER BY c.relname, needed.privilege))
     FROM (VALUES ('pycrond')) AS wanted (name) LEFT JOIN pg_namespace n ON n.nspname = wanted.name
 """
-"""One JSON array, for `check_rights`; it needs no right at all."""
+"""Returns one JSON array, for `check_rights`; the query needs no rights."""
 META: LiteralString = """
     SELECT jsonb_build_array(version, oldest, cluster, zone) FROM pycrond.meta
 """
@@ -132,15 +132,14 @@ def migrate(
     """Create the tables, or migrate them; set the values that are not None. `new_zone` is the zone of a
     cluster that is created.
 
-    Two at once are harmless. Raises PycrondError; then nothing is changed.
+    Two migrations at once are harmless. Raises PycrondError; then nothing is changed.
     """
     try:
         try:
             return _migrate(connection, cluster, zone, keep, new_zone)
         except (errors.UniqueViolation, errors.DuplicateSchema, errors.DuplicateTable):
-            return _migrate(
-                connection, cluster, zone, keep, new_zone
-            )  # another program has just created them
+            # Another program has just created the tables.
+            return _migrate(connection, cluster, zone, keep, new_zone)
     except errors.LockNotAvailable as error:
         raise PycrondError("the cluster's tables are in use for longer than 5 s: try again") from error
     except errors.InsufficientPrivilege as error:
@@ -160,7 +159,9 @@ def _migrate(
         connection.execute(DURABLE)
         if connection.execute("SELECT to_regnamespace('pycrond') IS NULL").fetchone() == (True,):
             connection.execute(CREATE)
-        version, oldest, *names = connection.execute(READ_META).fetchall()[0]  # one at a time from here on
+        version, oldest, *names = connection.execute(READ_META).fetchall()[
+            0
+        ]  # FOR UPDATE: one migration at a time
         if oldest > VERSION:
             raise PycrondError(_too_new(version, oldest))
         for migration in MIGRATIONS[version:]:
@@ -171,7 +172,7 @@ def _migrate(
 
 
 def check_rights(role: str, database: str, exists: bool, usage: bool, missing: list[str]) -> None:
-    """Refuse to use a database without the tables, or as a role without rights: the columns of CHECK."""
+    """Refuse a database without the tables, or a role without rights; the arguments are CHECK's values."""
     if not exists:
         raise PycrondError(f"database {database} has no tables of pycrond: run `{MIGRATE_COMMAND}`")
     if not usage:
@@ -184,7 +185,7 @@ def check_rights(role: str, database: str, exists: bool, usage: bool, missing: l
 
 
 def check_version(version: int, oldest: int) -> None:
-    """Refuse to use tables of another version."""
+    """Refuse tables of an unusable version."""
     if oldest > VERSION:
         raise PycrondError(_too_new(version, oldest))
     if version < VERSION:

@@ -1,5 +1,5 @@
-"""The shared fires that this node holds: it asks for each, and then starts it, skips it or leaves it to
-another node.
+"""The shared fires that this node holds: it asks for each fire, and then starts it, skips it or leaves it
+to another node.
 """
 
 import heapq
@@ -18,11 +18,11 @@ from pycrond.jobs.run import OPEN, Cause, Fire, Reason, State
 from pycrond.ledger.cluster import FireName
 from pycrond.runs.launcher import ClaimedRun
 
-READY_AHEAD = 1.5  # seconds before its start, at which a fire of this node is made ready
-AHEAD = Cause.of(Reason.ELSEWHERE, "left to nodes whose clocks agree: this one's is ahead of them")
-NOT_KNOWN = Cause.of(Reason.ELSEWHERE, "left to other nodes: this one has not heard of the cluster")
+READY_AHEAD = 1.5  # seconds before its start at which a fire of this node is prepared
+AHEAD = Cause.of(Reason.ELSEWHERE, "left to nodes whose clocks agree: this node's clock is ahead")
+NOT_KNOWN = Cause.of(Reason.ELSEWHERE, "left to other nodes: this node has not reached the cluster")
 FindObstacle = Callable[[Job, datetime], Reason]
-"""Returns the reason for which a job could not start now on this node; NONE: it could."""
+"""Returns the reason why a job could not start now on this node; NONE if it could."""
 
 
 @dataclass(slots=True, eq=False)
@@ -32,7 +32,7 @@ class Held:
     fire: SharedFire
     claimed: ClaimedRun
     rank: int | None = None
-    """This node's place in the fire's order of nodes, computed again when nodes come or go."""
+    """This node's place in the fire's order of nodes, computed again when nodes join or leave."""
     ranked_for: int = -1
     was_ours: bool = False
     """The database has given the fire to this node: no other node can have it."""
@@ -52,15 +52,15 @@ class SharedFires:
         outbox.is_held = self.__contains__
         self._held: dict[str, Held] = {}  # by UUID
         self._names: set[FireName] = set()  # of the fires that are held
-        self._looks: list[tuple[float, str]] = []  # a heap of the times at which fires take their next step
+        self._looks: list[tuple[float, str]] = []  # a heap of the times of the fires' next steps
         self.starting: list[ClaimedRun] = []
         """The runs that start now."""
         self.owned: list[ClaimedRun] = []
-        """Runs of this node that start soon, to be made ready."""
+        """Runs of this node that start soon, to be prepared."""
         self.settled: list[tuple[ClaimedRun, Cause]] = []
         """Runs that do not start on this node."""
         self.elsewhere: list[SharedFire] = []
-        """Of these, the fires that another node has."""
+        """The fires of these that another node has."""
 
     def __contains__(self, run: str) -> bool:
         return run in self._held
@@ -92,14 +92,14 @@ class SharedFires:
             self.let_go(held.fire.claim.run)
 
     def let_go(self, run: str) -> Held | None:
-        """Stop holding an undecided fire, and return it. The database may have it as this node's."""
+        """Stop holding an undecided fire, and return it. In the database this node may have it."""
         held = self.remove(run)
         if held and held.fire.is_ours:
             self._outbox.has_row(run, "claimed")
         return held
 
     def plan_again(self, now: datetime) -> None:
-        """Plan again when to ask for the fires that were not asked for yet: nodes have come or gone."""
+        """Plan again the times to ask for fires that were not asked for yet: nodes have joined or left."""
         for held in self:
             if held.fire.phase is Phase.PLANNED:
                 held.fire.plan(self._membership.node, self._rank(held), now.timestamp())
@@ -117,9 +117,9 @@ class SharedFires:
     def _rank(self, held: Held) -> int | None:
         claim = held.fire.claim
         if not held.job.entry.options.is_shared:
-            return 0  # a cluster lock alone: no other node has this fire
+            return 0  # it has only a cluster lock: no other node has this fire
         if not self._membership.has_observed:
-            return 2  # as one of the last
+            return 2  # like the nodes that ask last
         if held.ranked_for != self._membership.version:
             held.rank = self._membership.rank(label_of(held.job), claim.job, claim.wall, claim.fold)
             held.ranked_for = self._membership.version
@@ -143,8 +143,8 @@ class SharedFires:
         return held is None or held.fire.look_at != look_at
 
     def step(self, now: datetime, *, may_ask: bool, is_fenced: bool) -> None:
-        """Take the steps that are due. Without `may_ask` nothing new is asked for: the ledger cannot be
-        written. `is_fenced`: another machine has this node's name, and its first places.
+        """Take the steps that are due. Without `may_ask`, no fire is asked for, because the ledger cannot be
+        written. `is_fenced`: another machine has this node's name and its places in the order.
         """
         seconds = now.timestamp()
         while (at := self.next_at) is not None and at <= seconds:
@@ -164,8 +164,8 @@ class SharedFires:
                 self._look_later(held)
 
     def _obstacle(self, held: Held, now: datetime) -> Reason:
-        """Return why a run could not start now on this node. One that may wait for a lock or for the end of
-        another run does so in the database, where all nodes see it.
+        """Return why a run could not start now on this node. A run that may wait for a lock or for the end of
+        another run waits in the database, where all nodes see it.
         """
         obstacle = self._find_obstacle(held.job, now)
         waits = held.fire.claim.waits and obstacle in {Reason.OVERLAP, Reason.LOCK}
@@ -210,7 +210,7 @@ class SharedFires:
             case Do.ASK:
                 self._outbox.claims.append(fire.claim)
             case Do.TAKE_OVER:
-                self._outbox.taken.append(fire)
+                self._outbox.takeovers.append(fire)
             case Do.CONFIRM:
                 self._outbox.confirmed.append(fire)
             case Do.CLOSE:
@@ -225,8 +225,8 @@ class SharedFires:
                 self._settle(held, self._cause(action, held, now))
 
     def _cause(self, action: Action, held: Held, now: float) -> Cause:
-        """Return why a fire is skipped. A node whose clock is ahead, or perhaps ahead, decides nothing about
-        what the others have not come to.
+        """Return why a fire is skipped. A node whose clock is ahead, or perhaps ahead, does not decide fires
+        that are not due for the others.
         """
         median = self._membership.median_time(now)
         may_be_others = held.job.entry.options.is_shared and not held.was_ours
@@ -242,13 +242,13 @@ class SharedFires:
         self.settled.append((held.claimed, cause))
 
     def take_settled(self) -> tuple[list[tuple[ClaimedRun, Cause]], list[SharedFire]]:
-        """Return the runs that do not start here, since the last call; the fires that other nodes have."""
+        """Return the runs since the last call that do not start here, and the fires that other nodes have."""
         settled, self.settled = self.settled, []
         elsewhere, self.elsewhere = self.elsewhere, []
         return [pair for pair in settled if pair[0].run.state in OPEN], elsewhere
 
     def take_owned(self) -> list[ClaimedRun]:
-        """Return the runs to be made ready, since the last call."""
+        """Return the runs to prepare, since the last call."""
         owned, self.owned = self.owned, []
         return [claimed for claimed in dict.fromkeys(owned) if claimed.run.state is State.WAITING]
 

@@ -16,24 +16,24 @@ MIN_WITHIN = 30.0  # seconds after the start in which the database may give a fi
 
 
 def cluster_name(job: Job, node: str) -> str:
-    """The name of a job in the cluster: its key; with the node, if each node has a run of its own."""
+    """Return the name of a job in the cluster: its key, followed by the node if each node has its own run."""
     return job.key if job.entry.options.is_shared else f"{job.key}@{node}"
 
 
 def concerns_others(fire: Fire, labels: Collection[str]) -> bool:
-    """Return whether a node with these labels does not simply start a fire of its own crontabs."""
+    """Return whether a node with these labels cannot start a fire of its crontabs by itself."""
     options = fire.job.entry.options
     is_not_here = options.label is not None and options.label not in labels
     return fire.wall is not None and (options.is_clustered or is_not_here)
 
 
 def zone_of(job: Job, identity: SharedIdentity) -> Zone:
-    """Return the time zone of a shared job. Raises PycrondError for one that this machine does not know."""
+    """Return the time zone of a shared job. Raises PycrondError for a zone unknown to this machine."""
     return Zone.of(job.entry.zone or identity.zone or "UTC")
 
 
 def label_of(job: Job) -> str | None:
-    """The label of the nodes that may run a shared job; None: all may."""
+    """Return the label of the nodes that may run a shared job; None if all may."""
     return job.entry.options.label
 
 
@@ -44,7 +44,7 @@ def policy_of(job: Job) -> Policy:
 
 
 def claim_of(fire: Fire, run: str, node: str, now: float) -> Claim:
-    """Return what is asked for a fire. `now` is in Unix seconds."""
+    """Return the claim for a fire. `now` is in Unix seconds."""
     job, at = fire.job, fire.at.timestamp()
     start = fire.start_at.timestamp() if fire.start_at else at
     name = cluster_name(job, node)
@@ -69,7 +69,7 @@ def may_wait(job: Job) -> bool:
 
 
 def _locks(job: Job, name: str) -> tuple[str, ...]:
-    """The names of the rows that a run of a job holds: for `overlap`, and for `lock=cluster:NAME`."""
+    """Return the names of the lock rows that a run of a job holds, for `overlap` and `lock=cluster:NAME`."""
     options = job.entry.options
     overlap = (f"overlap:{name}",) if options.is_shared and options.overlap != "allow" else ()
     lock = (f"lock:{held}",) if (held := cluster_lock_of(job)) else ()
@@ -77,7 +77,7 @@ def _locks(job: Job, name: str) -> tuple[str, ...]:
 
 
 def digest_of(jobs: Iterable[Job]) -> str:
-    """Return a digest of the shared jobs, which is the same on nodes with the same ones."""
+    """Return a digest of the shared jobs; nodes with the same shared jobs have the same digest."""
     lines = sorted(
         " ".join(map(str, (job.key, entry.schedule_text, entry.zone, entry.command, to_json(entry.options))))
         for job in jobs

@@ -1,8 +1,8 @@
 """The SQL of the daemon's requests, and the meaning of its results.
 
 Each statement returns one column of JSON, or none. `$1` is the batch, sorted by key, so that two nodes
-cannot deadlock. A fire's owner is read by the transaction's last statement. A row of this node counts only if
-the same transaction has written it: a row that can be read is perhaps not replicated.
+cannot deadlock. The transaction's last statement reads which node has a fire. A row of this node counts only
+if the same transaction has written it: a row that is only read may not be replicated yet.
 """
 
 import json
@@ -31,14 +31,14 @@ class Statement(NamedTuple):
 
 
 class Node(NamedTuple):
-    """The node that sends requests, as its rows name it."""
+    """The node that sends requests, as named in its rows."""
 
     name: str
     ledger: str
 
 
 Results = Sequence[list[Any]]
-"""The rows of each statement: the values of its column."""
+"""The rows of each statement, as values of its single column."""
 
 CLAIM: LiteralString = """
     INSERT INTO pycrond.claims (job, wall, fold, fire, run, node, ledger, rerun, state)
@@ -105,7 +105,7 @@ CONFIRM: LiteralString = """
 HOLD_DEAD: LiteralString = """
     SELECT FROM pycrond.nodes WHERE ledger = $1::uuid AND token = $2::uuid FOR SHARE
 """
-"""Keeps a node that has just come back from a heartbeat until the transaction has ended."""
+"""Blocks heartbeats of a node that has just come back until the transaction has ended."""
 TAKE_OVER: LiteralString = """
     UPDATE pycrond.claims c SET run = a.run, node = $2, ledger = $3::uuid, asked = c.asked + 1,
         claimed = CASE WHEN c.run = a.run THEN c.claimed ELSE now() END,
@@ -181,8 +181,8 @@ TELL: LiteralString = """
     OR c.state IN ('skipped', 'missed') AND excluded.started IS NOT NULL
     RETURNING jsonb_build_array(c.wall, c.fold, c.job)
 """
-"""A state that is final stays, should a request arrive late; but `lost` was only the other nodes' view, and
-who skipped a fire without the database did not know of a node that started it (`on-partition=run`)."""
+"""A late request does not change a final state; but `lost` was only the view of other nodes, and a node that
+skipped a fire without the database did not know of a start on another node (`on-partition=run`)."""
 READ: LiteralString = """
     SELECT jsonb_build_array(c.job, c.wall, c.fold, c.run, c.node, c.state, c.reason, c.ended IS NOT NULL,
         extract(epoch FROM c.fire)::float8)
@@ -215,14 +215,14 @@ LAST_SUCCESS: LiteralString = """
         ORDER BY wall DESC, fold DESC LIMIT 1
     ) AS c
 """
-"""It reads the rows of the last week before that time: a run that took longer does not count."""
+"""Reads rows from a week before that time on: a run of more than a week does not count."""
 
 Batch = Ask | Confirm | TakeOver | Abandoned | Bury | Close | Tell | Open | LastFires | LastSuccess
 """A request about rows of `claims`."""
 
 
 def statements(request: Batch, node: Node, *, again: bool = False) -> tuple[Statement, ...]:
-    """Return the statements between BEGIN and COMMIT. `again`: the request was perhaps carried out before."""
+    """Return the statements between BEGIN and COMMIT. `again`: it may have been carried out before."""
     match request:
         case Ask():
             parts = _ask(request, node, again)

@@ -1,4 +1,6 @@
-"""The successes that shared jobs with `expect` have on any node, and which node reports their absence."""
+"""The successes of shared jobs with `expect` on any node, and the choice of the node that reports overdue
+jobs.
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -10,27 +12,29 @@ from pycrond.cluster.protocol import LastSuccess, Row, batches
 from pycrond.jobs.job import Job
 
 ASK_INTERVAL = 60.0  # seconds between two questions
-EARLY_ASK_INTERVAL = 10.0  # seconds between two questions, while a job is overdue by what this node knows
-SETTLING = 20.0  # seconds after a connection, in which the other nodes tell what they could not tell before
-MAX_DELAY = 600.0  # seconds without an answer, after which an alarm is raised by what this node knows
-GRACE = 120.0  # seconds in which the nodes agree which of them is the first, and that one reports a job
+EARLY_ASK_INTERVAL = 10.0  # seconds between two questions while a job seems overdue to this node
+SETTLING = 20.0  # seconds after a connection in which other nodes report earlier successes
+MAX_DELAY = 600.0  # seconds without an answer after which this node decides by its own knowledge
+GRACE = 120.0  # seconds in which the nodes agree on the first node, and it reports a job
 
 
 class Successes:
-    """Asks for successes, and judges jobs that are overdue by what this node knows."""
+    """Asks for successes, and judges jobs that seem overdue to this node."""
 
     def __init__(self, membership: Membership, link: AgentLink) -> None:
         self._membership = membership
         self._link = link
         self._ask_at = 0.0  # by clock.elapsed
         self._asked_at = 0.0
-        self._asked: dict[int, tuple[Sequence[str], float]] = {}  # questions under way: jobs, Unix seconds
-        self._answered: dict[str, float] = {}  # when each job was asked for the last time, of those answered
-        self._waiting_since: dict[str, float] = {}  # by clock.elapsed: overdue jobs, by key
-        self._found: dict[str, float] = {}
+        self._asked: dict[
+            int, tuple[Sequence[str], float]
+        ] = {}  # questions without an answer: jobs, Unix seconds
+        self._answered: dict[str, float] = {}  # the time of the last answered question about each job
+        self._waiting_since: dict[str, float] = {}  # overdue jobs by key; times by clock.elapsed
+        self._successes: dict[str, float] = {}
 
     def connected(self, elapsed: float) -> None:
-        """Give the other nodes time to tell of runs that have ended meanwhile."""
+        """Give the other nodes time to report runs that have ended meanwhile."""
         self._ask_at = elapsed + SETTLING
         self._answered.clear()
         for number in self._asked:
@@ -50,18 +54,18 @@ class Successes:
             self._link.send(LastSuccess(number, some))
 
     def answered(self, number: int, rows: Sequence[Row]) -> None:
-        """Take the answer to a question."""
+        """Handle the answer to a question."""
         keys, at = self._asked.pop(number, ((), 0.0))
         self._answered.update(dict.fromkeys(keys, at))
-        self._found.update({row.job: row.ended for row in rows if row.ended is not None})
+        self._successes.update({row.job: row.ended for row in rows if row.ended is not None})
 
     def take_successes(self) -> Mapping[str, float]:
-        found, self._found = self._found, {}
-        return found
+        successes, self._successes = self._successes, {}
+        return successes
 
     def judge(self, job: Job, overdue_at: float, elapsed: float) -> Judgement:
-        """Decide whether this node reports a job. Without an answer the alarm is delayed, and then
-        left to the node that was the first when the others were last heard.
+        """Decide whether this node reports a job. Without an answer the alarm is delayed, and then left to
+        the node that was the first at the last answer to a heartbeat.
         """
         since = self._waiting_since.setdefault(job.key, elapsed)
         if self._answered.get(job.key, 0.0) < overdue_at and elapsed - since < MAX_DELAY:

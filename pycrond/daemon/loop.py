@@ -247,7 +247,7 @@ class Daemon:
         """Tell the other nodes of what has ended, and end the agent."""
         cluster, give_up_at = self.subsystems.scheduler.cluster, clock.elapsed() + FAREWELL_TIME
         if cluster:
-            while cluster.tell_last(now, clock.elapsed()) and clock.elapsed() < give_up_at:
+            while cluster.report_last(now, clock.elapsed()) and clock.elapsed() < give_up_at:
                 self.subsystems.poller.wait(0.02)
             cluster.close()
 

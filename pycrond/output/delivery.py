@@ -192,7 +192,7 @@ class Delivery:
         for log in logs:
             if excess <= 0:
                 break
-            size = max(0, log.spool.size - log.taken.sent)
+            size = max(0, log.spool.size - log.delivered.sent)
             skip_to_end(log)
             excess -= self._delete(log)
             if not size:  # only a file was to get the bytes
@@ -204,7 +204,7 @@ class Delivery:
     def _delete(self, log: RunLog) -> int:
         """Delete the delivered output of a run now; return by how many bytes less is waiting."""
         before = log.waiting_size
-        sent = log.taken.sent
+        sent = log.delivered.sent
         if log.filed is not None:  # the file does not get it either
             log.filed = max(log.filed, sent)
         log.spool.drop_before(sent)
@@ -263,9 +263,9 @@ class Delivery:
         """Return the progress of a run for the ledger. A target that this daemon does not have gets the
         position up to which all others have the log.
         """
-        taken = Progress(log.spool.size, ALL_SENT) if log.is_delivered else log.taken
+        default = Progress(log.spool.size, ALL_SENT) if log.is_delivered else log.delivered
         positions = {} if log.is_delivered else log.positions
         syslog, stream = (
-            positions[place].acknowledged if place in positions else taken for place in (SYSLOG, STREAM)
+            positions[place].acknowledged if place in positions else default for place in (SYSLOG, STREAM)
         )
         return log.spool.size, syslog, stream

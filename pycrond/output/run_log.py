@@ -121,7 +121,7 @@ class RunLog:
             self.positions[place] = Position(start, start)
 
     @property
-    def taken(self) -> Progress:
+    def delivered(self) -> Progress:
         """The position up to which all targets have the log; without a target, all of it is delivered."""
         if not self.positions:
             return Progress(self.spool.size, EXIT_SENT if self.ending else CMD_SENT)
@@ -159,7 +159,7 @@ class RunLog:
     @property
     def done(self) -> int:
         """The offset up to which only a mail may still need the output."""
-        sent = self.taken.sent
+        sent = self.delivered.sent
         return sent if self.filed is None else min(sent, self.filed)
 
     @property

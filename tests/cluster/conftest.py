@@ -12,7 +12,7 @@ MakeNode = Callable[..., Crond]
 
 @pytest.fixture
 def make_node(tmp_path: Path, database: str) -> Iterator[MakeNode]:
-    """Returns a node that has not been started, by its name; more arguments are its settings."""
+    """Return a function that makes a node with a name and further settings; the node is not started."""
     nodes: list[Crond] = []
 
     def make(name: str, crontab: str, **settings: str) -> Crond:
@@ -44,13 +44,15 @@ def start(*nodes: Crond, at: str) -> None:
 
 
 def alive(node: Crond) -> int:
-    """Return how many nodes one sees alive; asking wakes it, as the kernel's timer does not follow its clock."""
+    """Return the number of nodes that a node sees alive. The question wakes it: the kernel's timer does not
+    follow its clock.
+    """
     status = node.status()
     return int(status["cluster"]["alive"]) if status else 0
 
 
 def wait_for(fact: Callable[[], object], *nodes: Crond) -> None:
-    """Wait until something is so, while the nodes look at their clocks."""
+    """Wait until a fact is true, while the nodes read their clocks."""
 
     def is_so() -> object:
         for node in nodes:

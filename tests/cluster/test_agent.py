@@ -262,7 +262,7 @@ def test_a_host_that_does_not_accept_is_passed_over(
 
 
 def test_tell_twice_and_ask_by_another_agent(agents: Agents) -> None:
-    """A daemon and its agent are restarted between question and answer."""
+    """A daemon and its agent are restarted between a question and its answer."""
     before = agents.ready("one")
     fire = claim()
     before.ask(fire)

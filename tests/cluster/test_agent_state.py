@@ -1,4 +1,4 @@
-"""The agent's states: every request is answered in the end, and nothing is sent where it must not be."""
+"""The agent's states: every request is answered in the end, and nothing is sent in a state that forbids it."""
 
 from typing import Any
 
@@ -213,7 +213,7 @@ KINDS: list[Any] = [
 
 
 class Play:
-    """An agent, and a database that fails as it is told."""
+    """An agent, and a database whose failures the test decides."""
 
     def __init__(self) -> None:
         self.agent = Agent(lambda: 0.5, 0.0)
@@ -223,7 +223,7 @@ class Play:
         self.answered: list[int] = []
 
     def act(self) -> None:
-        """Do what the agent wants done."""
+        """Carry out the agent's actions."""
         action = self.agent.next_action(self.now)
         if isinstance(action, Greet | Send | Retire):
             assert not self.is_sent, "one transaction at a time"
@@ -234,7 +234,7 @@ class Play:
             self.happen("lost")
 
     def outcomes(self) -> list[str]:
-        """What may happen now; the first lets the agent go on."""
+        """Return the possible events; the first one lets the agent continue."""
         if self.agent.state in {State.REGISTERING, State.ASKING} and not self.is_sent:
             return ["nothing"]
         return {
@@ -280,7 +280,7 @@ def test_every_request_is_answered_once_over_any_failures(data: st.DataObject) -
         play.now += data.draw(st.sampled_from([0.0, 0.1, 1.0, 11.0]))
         play.act()
         play.happen(data.draw(st.sampled_from(play.outcomes())))
-    for _ in range(200):  # nothing fails any more
+    for _ in range(200):  # from here on nothing fails
         play.now += 0.5
         play.act()
         play.happen(play.outcomes()[0])

@@ -1,4 +1,6 @@
-"""Alarms of shared jobs, with real daemons: a success on any node counts, and one node reports its absence."""
+"""Alarms of shared jobs, with real daemons: a success on any node counts, and one node reports that there was
+none.
+"""
 
 from pathlib import Path
 
@@ -21,7 +23,7 @@ CRONTAB = """\
 
 
 def hooks(node: Crond) -> list[str]:
-    """Return the events for which a node has run the command of a job."""
+    """Return the events for which a node has run a job's hooks."""
     file = node.state / "hooks"
     return file.read_text().split() if file.exists() else []
 
@@ -44,7 +46,7 @@ def standing(node: Crond, name: str) -> StandingRow:
 
 
 def drain(drained: Crond, other: Crond) -> None:
-    """Have all shared jobs run on one node."""
+    """Drain a node, so that all shared jobs run on the other."""
     for node, action in ((drained, "drain"), (other, "undrain")):
         node.run("cluster", action)
 

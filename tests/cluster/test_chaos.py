@@ -20,7 +20,7 @@ FAULTS = {
     "n3": [Fault(1.2, "half_and_deliver", 6.0)],
     SERVERS: [Fault(-2.0, "cancel_and_fail_over", 4.5)],
 }
-"""Around the only minute, in seconds."""
+"""The range around the only minute, in seconds."""
 
 
 def test_each_fire_has_one_start_and_one_verdict(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_asking_again_is_a_write(one: Agent, two: Agent, database: str) -> None:
     ("age", "within", "skew", "is_given"),
     [
         (50, 60, 0, True),
-        (70, 60, 0, False),  # late: perhaps a request that was long on its way
+        (70, 60, 0, False),  # late: perhaps a delayed request
         (-2, 60, 0, True),  # asked for before its time
         (-10, 60, 0, False),  # a clock that was turned forward
         (-3590, 60, 3600, True),  # the database's clock is an hour behind
@@ -324,7 +324,7 @@ def test_a_lost_answer_is_asked_for_again(agents: Agents, postgres: Postgres, da
 
 
 def test_a_late_request_starts_nothing(agents: Agents, postgres: Postgres, database: str) -> None:
-    """A request reaches the server after a later connection has told the run's end, and after its window."""
+    """A request reaches the server after its window, and after a later connection has reported the run's end."""
     with proxy(postgres.directory) as between:
         one = agents.ready("one", conninfo=between.conninfo(database))
         between.holds_requests = True

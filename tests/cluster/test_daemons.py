@@ -1,4 +1,4 @@
-"""Nodes of a cluster, as real daemons: which of them runs what."""
+"""Nodes of a cluster, as real daemons: the jobs that each of them runs."""
 
 import os
 import re
@@ -31,7 +31,7 @@ def rows(database: str, columns: str = "job, node, state, reason") -> list[tuple
 
 
 def are_decided(nodes: Iterable[Crond], name: str, count: int = 1) -> bool:
-    """Return whether each node has so many verdicts on fires of a job."""
+    """Return whether each node has `count` verdicts on fires of a job."""
     over = [
         [state for state, _ in outcomes(node, name) if state not in {"waiting", "claimed", "running"}]
         for node in nodes
@@ -62,7 +62,7 @@ def test_each_job_runs_where_it_may(make_node: MakeNode, database: str, tmp_path
     wait_for(lambda: (c.status() or {})["cluster"]["draining"], *nodes)
     wait_for(lambda: all(are_decided(nodes, name) for name in names), *nodes)
 
-    # A shared job runs once, and the others know where.
+    # A shared job runs once, and the other nodes know where.
     assert len((tmp_path / "tally").read_text().splitlines()) == 1
     wait_for(lambda: all(state not in {"claimed", "running"} for _, _, state, _ in rows(database)), *nodes)
     verdicts = {job: (node, state, reason) for job, node, state, reason in rows(database)}
@@ -73,7 +73,7 @@ def test_each_job_runs_where_it_may(make_node: MakeNode, database: str, tmp_path
         assert outcomes(node, "own") == [("succeeded", "")]
         node.run("audit")
 
-    # A label says where a job may run.
+    # A label decides where a job may run.
     assert len((tmp_path / "one").read_text().splitlines()) == 1
     assert len((tmp_path / "each").read_text().splitlines()) == 2
     assert outcomes(c, "each-db") == [("skipped", "elsewhere")]
@@ -108,7 +108,7 @@ def test_without_the_database_shared_jobs_are_skipped_and_others_run(
     assert len((tmp_path / "anyway").read_text().splitlines()) == 1
     assert not (tmp_path / "tally").exists()
     execute(server, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
-    # What was decided without it is told to it.
+    # The database gets the verdicts that were made without it.
     wait_for(
         lambda: {row[2:] for row in rows(database)} >= {("skipped", "no-database"), ("succeeded", "")}, *nodes
     )
@@ -119,7 +119,7 @@ def test_a_daemon_that_dies_between_claim_and_start_starts_the_run_once(
 ) -> None:
     node = make_node("a", SHARED.format(tally=tmp_path / "tally"))
     start(node, at="2031-03-01 11:59:50")
-    wait_for(lambda: rows(database), node)  # asked for, a second before
+    wait_for(lambda: rows(database), node)  # asked for, a second before its time
     os.kill(node.pid, signal.SIGKILL)
     wait_for(lambda: are_decided([node], "shared"), node)
     assert outcomes(node, "shared") == [("succeeded", "")]

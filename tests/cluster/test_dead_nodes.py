@@ -1,4 +1,4 @@
-"""What the living nodes ask for after a node has died, without a database."""
+"""The requests of the living nodes after a node has died, without a database."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from pycrond.cluster.dead_nodes import MAX_TAKERS, DeadNodes
-from pycrond.cluster.fire import Taken
+from pycrond.cluster.fire import EarlierRun
 from pycrond.cluster.membership import ABANDONED_AFTER, LOST_AFTER, Membership
 from pycrond.cluster.protocol import Abandoned, Bury, NodeRow, Nodes, Request
 from pycrond.jobs.run import Fire
@@ -20,7 +20,7 @@ INTERVAL = 5  # seconds between heartbeats
 
 
 def requests_of(node: str, names: list[str], *, until: int) -> dict[int, list[Request]]:
-    """Return what a node asks for, by the seconds for which the first one has been silent."""
+    """Return the requests of a node, by the seconds for which the first node has been silent."""
     membership = Membership(node, f"ledger-{node}")
     sent: list[Request] = []
     link = SimpleNamespace(number=lambda: 1, send=sent.append)
@@ -66,7 +66,7 @@ def test_a_fire_of_this_node_runs_again_unless_a_retry_waits_or_it_has_done_so(t
     (run,) = table.begin([(fire, job.key)])
     ledger.claim([fire])
     ((again, taken),) = dead_nodes.own_fires([fire], {job.key: job}, NOW)
-    assert (again.attempt, again.trigger, taken) == (2, "take-over", Taken(run, membership.ledger))
+    assert (again.attempt, again.trigger, taken) == (2, "take-over", EarlierRun(run, membership.ledger))
     assert dead_nodes.own_fires([fire._replace(wall=None)], {job.key: job}, NOW) == []
     assert dead_nodes.own_fires([fire], {}, NOW) == []
 

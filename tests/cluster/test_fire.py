@@ -1,4 +1,4 @@
-"""The states of a shared fire on one node: what is done when, and what follows from each answer."""
+"""The states of a shared fire on one node: the times of its actions, and the effects of each answer."""
 
 import math
 
@@ -12,10 +12,10 @@ from pycrond.cluster.fire import (
     TAKE_OVER_TIME,
     Action,
     Do,
+    EarlierRun,
     Phase,
     Policy,
     SharedFire,
-    Taken,
 )
 from pycrond.cluster.protocol import Claim, Row
 
@@ -24,14 +24,17 @@ PLAIN = Policy()
 CONFIRMS = Policy(confirms=True)
 RUNS = Policy(runs_in_partition=True)
 BOTH = Policy(confirms=True, runs_in_partition=True)
-TAKEN = Taken("old run", "ledger", "token")
+EARLIER_RUN = EarlierRun("old run", "ledger", "token")
 
 
 def make(
-    policy: Policy = PLAIN, taken: Taken | None = None, phase: Phase = Phase.PLANNED, look_at: float = 0.0
+    policy: Policy = PLAIN,
+    earlier_run: EarlierRun | None = None,
+    phase: Phase = Phase.PLANNED,
+    look_at: float = 0.0,
 ) -> SharedFire:
     claim = Claim("me/job", 16, 0, "run", START, 30.0)
-    return SharedFire(claim, START, policy, taken, phase, look_at)
+    return SharedFire(claim, START, policy, earlier_run, phase, look_at)
 
 
 def row(state: str, run: str = "run", reason: str = "") -> Row:
@@ -45,7 +48,7 @@ def act(
     return action.do if action else None
 
 
-# When it asks
+# The times of questions
 
 
 @pytest.mark.parametrize(
@@ -105,7 +108,7 @@ def test_a_node_that_may_ask_after_all_asks() -> None:
 
 
 def test_a_node_that_was_frozen_asks_although_it_is_late() -> None:
-    """The database refuses what is too old; only it knows whether another node has the fire."""
+    """The database refuses fires that are too old; only it knows whether another node has the fire."""
     fire = make(RUNS, look_at=START - 1)
     late = START + 25
     assert act(fire, late, is_first=True) is Do.ASK
@@ -119,7 +122,7 @@ ELSEWHERE, SKIP = Do.ELSEWHERE, Do.SKIP
 
 
 @pytest.mark.parametrize(
-    ("phase", "taken", "answer", "do", "reason", "after"),
+    ("phase", "earlier_run", "answer", "do", "reason", "after"),
     [
         (Phase.ASKING, None, row("claimed"), None, "", Phase.OURS),
         (Phase.ASKING, None, row("running"), None, "", Phase.OURS),  # confirmed by the daemon before
@@ -137,10 +140,10 @@ ELSEWHERE, SKIP = Do.ELSEWHERE, Do.SKIP
         (Phase.CLOSING, None, row("skipped", reason="paused"), SKIP, "paused", Phase.OVER),
         (Phase.CLOSING, None, row("claimed"), SKIP, "no-node", Phase.OVER),
         (Phase.CLOSING, None, row("waiting"), SKIP, "no-node", Phase.OVER),
-        (Phase.ASKING, TAKEN, row("claimed"), None, "", Phase.OURS),
-        (Phase.ASKING, TAKEN, row("waiting"), None, "", Phase.QUEUED),
-        (Phase.ASKING, TAKEN, None, ELSEWHERE, "another node", Phase.OVER),
-        (Phase.ASKING, TAKEN, row("claimed", "old run"), ELSEWHERE, "other", Phase.OVER),
+        (Phase.ASKING, EARLIER_RUN, row("claimed"), None, "", Phase.OURS),
+        (Phase.ASKING, EARLIER_RUN, row("waiting"), None, "", Phase.QUEUED),
+        (Phase.ASKING, EARLIER_RUN, None, ELSEWHERE, "another node", Phase.OVER),
+        (Phase.ASKING, EARLIER_RUN, row("claimed", "old run"), ELSEWHERE, "other", Phase.OVER),
         (Phase.PLANNED, None, row("claimed"), None, "", Phase.PLANNED),  # of a claim that was cancelled
         (Phase.OURS, None, row("claimed"), None, "", Phase.OURS),  # of a second question
         (Phase.OURS, None, row("claimed", "another"), None, "", Phase.OURS),
@@ -149,9 +152,9 @@ ELSEWHERE, SKIP = Do.ELSEWHERE, Do.SKIP
     ],
 )
 def test_the_row_decides(
-    phase: Phase, taken: Taken | None, answer: Row | None, do: Do | None, reason: str, after: Phase
+    phase: Phase, earlier_run: EarlierRun | None, answer: Row | None, do: Do | None, reason: str, after: Phase
 ) -> None:
-    fire = make(taken=taken, phase=phase)
+    fire = make(earlier_run=earlier_run, phase=phase)
     action = fire.on_row(answer, START + 1)
     assert (action.do if action else None) == do
     assert action is None or action.reason == reason
@@ -169,7 +172,7 @@ def test_a_fire_that_is_ours_starts_at_its_time() -> None:
     assert act(fire, START + 1) is None
 
 
-@pytest.mark.parametrize(("policy", "taken"), [(CONFIRMS, None), (PLAIN, TAKEN)])
+@pytest.mark.parametrize(("policy", "earlier_run"), [(CONFIRMS, None), (PLAIN, EARLIER_RUN)])
 @pytest.mark.parametrize(
     ("answer", "after", "do"),
     [
@@ -182,9 +185,9 @@ def test_a_fire_that_is_ours_starts_at_its_time() -> None:
     ],
 )
 def test_a_start_that_is_confirmed(
-    policy: Policy, taken: Taken | None, answer: Row | None, after: float, do: Do
+    policy: Policy, earlier_run: EarlierRun | None, answer: Row | None, after: float, do: Do
 ) -> None:
-    fire = make(policy, taken, phase=Phase.OURS, look_at=START)
+    fire = make(policy, earlier_run, phase=Phase.OURS, look_at=START)
     now = START + 100  # it had to wait for a lock
     assert act(fire, now) is Do.CONFIRM
     assert act(fire, now + GIVE_UP_AFTER - 0.1) is None
@@ -251,7 +254,7 @@ def test_a_second_answer_to_the_same_question_changes_nothing(state: str) -> Non
 
 
 def test_a_take_over_waits_for_its_answer() -> None:
-    fire = make(RUNS, TAKEN)
+    fire = make(RUNS, EARLIER_RUN)
     assert act(fire, START) is Do.TAKE_OVER
     assert act(fire, START + 3600, is_first=True) is None
     fire.on_row(row("claimed"), START + 3600)
@@ -259,6 +262,6 @@ def test_a_take_over_waits_for_its_answer() -> None:
 
 
 def test_a_node_that_may_not_take_over_leaves_it_after_a_minute() -> None:
-    fire = make(taken=TAKEN)
+    fire = make(earlier_run=EARLIER_RUN)
     assert act(fire, START + TAKE_OVER_TIME - 1, "paused") is None
     assert act(fire, START + TAKE_OVER_TIME, "paused") is Do.ELSEWHERE

@@ -1,4 +1,4 @@
-"""The nodes as one of them sees them: who lives, who is first, whose clock is right."""
+"""The nodes as seen by one of them: those alive, their order, and their clocks."""
 
 from collections import Counter
 
@@ -9,7 +9,7 @@ from pycrond.cluster.protocol import NodeRow, Nodes
 
 
 class Cluster:
-    """Heartbeats of some nodes, as the first of them hears them."""
+    """Heartbeats of some nodes, as the first node receives them."""
 
     def __init__(self, *names: str, **labels: str) -> None:
         self.names = names
@@ -22,7 +22,7 @@ class Cluster:
         self.elapsed = 0.0
 
     def beat(self, seconds: float = 5.0, *, without: str = "") -> None:
-        """Let time pass; all but one send a heartbeat, and this node hears of them."""
+        """Let time pass; all nodes except `without` send a heartbeat, and this node receives them."""
         self.elapsed += seconds
         self.beats.update(name for name in self.names if name != without)
         rows = tuple(
@@ -43,7 +43,7 @@ class Cluster:
         return " ".join(node.name for node in self.membership.dead(silence))
 
     def silence(self, name: str, seconds: float) -> None:
-        """Let a node be silent for at least so long."""
+        """Let a node be silent for at least `seconds`."""
         end = self.elapsed + seconds
         while self.elapsed < end:
             self.beat(without=name)
@@ -93,7 +93,7 @@ def test_a_node_is_never_dead_to_itself() -> None:
 
 @pytest.mark.parametrize("fault", ["gap", "connection", "registered"])
 def test_after_a_time_in_which_this_node_could_not_hear_all_have_their_time_again(fault: str) -> None:
-    """After an outage of the database, or a failover, all look as if they were dead."""
+    """After an outage of the database, or a failover, all nodes seem to be dead."""
     cluster = Cluster("a", "b", "c")
     cluster.beat()
     cluster.silence("b", ABANDONED_AFTER - 5)
@@ -177,11 +177,11 @@ def test_labels_and_draining_say_who_may_claim(label: str | None, draining: str,
     ("offsets", "names", "skew", "disagreement"),
     [
         ([0], "a", 0, 0),
-        ([90_000], "a", 90, 0),  # alone it is right, whatever the database's clock says
+        ([90_000], "a", 90, 0),  # a single node is right, whatever the database's clock says
         ([90_000, 90_100, 89_900], "a b c", 90, 0),  # a wrong clock of the database stops nobody
         ([0, 3_600_000, 10], "a c", 0.01, -10),
         ([3_600_000, 0, 10], "b c", 0.01, 3_599_990),
-        ([0, 5_000], "a", 0, 0),  # of two, the database says which is right
+        ([0, 5_000], "a", 0, 0),  # the database decides between two nodes
         ([5_000, 0], "b", 0, 5_000),
         ([90_000, 90_500], "a b", 90, 0),
         ([0, None, 0], "a b c", 0, 0),  # not known yet
@@ -203,7 +203,9 @@ def test_the_median_says_whose_clock_is_right(
 
 
 def test_a_clock_that_is_turned_is_wrong_at_once() -> None:
-    """Before the next heartbeat: what has not come for the others would be closed."""
+    """It is noticed before the next heartbeat; otherwise fires that are not due for the others would be
+    closed.
+    """
     cluster = Cluster("a", "b", "c")
     cluster.beat()
     cluster.membership.clock_was_turned(3_600.0)

@@ -1,4 +1,4 @@
-"""Who may have a node's name."""
+"""The agents that may have a node's name."""
 
 import pytest
 
@@ -26,7 +26,7 @@ def test_the_same_ledger_takes_its_name_at_once() -> None:
 def test_others_wait_until_a_heartbeat_has_been_missing(was_ousted: bool) -> None:
     mine = identity()
     if was_ousted:
-        mine.taken()
+        mine.name_taken()
     other = "L" if was_ousted else "M"
     assert isinstance(mine.judge([row("t", ledger=other)], 0.0), Wait)
     assert isinstance(mine.judge([row("t", ledger=other)], SILENCE - 1), Wait)
@@ -40,14 +40,14 @@ def test_others_wait_until_a_heartbeat_has_been_missing(was_ousted: bool) -> Non
 def test_the_reason_names_who_has_it() -> None:
     mine = identity()
     assert mine.judge([row("t", ledger="M")], 0.0) == Wait("another node one is alive, on there")
-    mine.taken()
+    mine.name_taken()
     assert mine.judge([row("t")], 0.0) == Wait("there has a copy of this node's history and is node one")
 
 
 def test_the_chain_of_tokens() -> None:
     mine = identity()
     first, second = mine.new_token(), mine.new_token()
-    mine.taken()
+    mine.name_taken()
     assert mine.judge([row(second, instance=mine.instance)], 0.0) == Have()
     assert mine.judge([row(first, instance=mine.instance)], 0.0) == Have(), "the server has crashed"
     assert isinstance(mine.judge([row("twin's", instance=mine.instance)], 0.0), Wait)
@@ -56,7 +56,7 @@ def test_the_chain_of_tokens() -> None:
 def test_a_failover_may_bring_back_the_row_that_was_taken() -> None:
     mine = identity()
     assert mine.judge([row("t")], 0.0) == Take(("t",))
-    mine.taken()
+    mine.name_taken()
     assert mine.judge([row("t")], 0.0) == Take(("t",))
     assert isinstance(mine.judge([row("u")], 0.0), Wait)
 

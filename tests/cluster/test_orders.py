@@ -1,4 +1,4 @@
-"""Orders of people about shared jobs, and reloads and restarts just before the minute, with real daemons."""
+"""Commands about shared jobs, and reloads and restarts just before the minute, with real daemons."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ REMOVED = "#: name=gone on=one jitter=60s\n* * * * * touch {0}/gone\n"
 
 
 def verdicts(nodes: Sequence[Crond], name: str) -> list[tuple[str, str]]:
-    """Return a job's outcomes on all nodes, but for those that say that another node has the fire."""
+    """Return a job's outcomes on all nodes, except for runs that another node has."""
     every = [outcome for node in nodes for outcome in outcomes(node, name)]
     return [outcome for outcome in every if outcome != ("skipped", "elsewhere")]
 
@@ -41,7 +41,9 @@ def test_orders_and_a_reload_between_the_claim_and_the_minute(
     nodes = a, _ = [make_node(name, both, stop_jobs="wait") for name in ("a", "b")]
     start(*nodes, at="2031-03-01 11:59:52")
     a.run("run", "manual")
-    wait_for(lambda: all(outcomes(node, "paused") for node in nodes), *nodes)  # claimed, a second before
+    wait_for(
+        lambda: all(outcomes(node, "paused") for node in nodes), *nodes
+    )  # claimed, a second before its time
     for node in nodes:
         node.write("jobs", crontab)
     for node in nodes:
@@ -93,7 +95,7 @@ def test_a_run_by_hand_that_waits_outlives_the_daemon(
 
 
 def stop_while_a_job_runs(nodes: Sequence[Crond], database: str, tmp_path: Path) -> None:
-    """A node that waits for a job sends heartbeats, and tells of its end."""
+    """A node that waits for a job sends heartbeats, and reports the job's end."""
     runner = next(node for node in nodes if outcomes(node, "long") == [("running", "")])
     name, pid = runner.environment["PYCROND_NODE"], runner.pid
     beats = "SELECT beat FROM pycrond.nodes WHERE name = %s"

@@ -32,7 +32,7 @@ auth_file = {directory}/users
 
 @pytest.fixture
 def pooler(postgres: Postgres) -> Iterator[Path]:
-    """The socket directory of a pooler with a single connection to the server."""
+    """Return the socket directory of a pooler with a single connection to the server."""
     packages.install("pgbouncer", lambda: shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin"))
     program = str(shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin"))
     with directory() as path:

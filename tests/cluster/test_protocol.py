@@ -1,4 +1,4 @@
-"""Messages as packets and back; packets that are none."""
+"""Messages as packets and back; invalid packets."""
 
 import json
 from typing import Any
@@ -93,7 +93,7 @@ def test_a_message_is_restored(kind: type[Message]) -> None:
 
 
 def types_of(value: object) -> object:
-    """The types of a value and its parts: a NamedTuple is equal to a tuple."""
+    """Return the types of a value and its parts: a NamedTuple is equal to a tuple."""
     return (type(value), *map(types_of, value)) if isinstance(value, tuple) else type(value)
 
 
@@ -131,7 +131,7 @@ def test_garbage_is_refused_or_a_message(packet: bytes) -> None:
 
 @pytest.mark.parametrize("letter", ["a", "é", "語", "\U00020000"])
 def test_the_largest_requests_are_packets(letter: str) -> None:
-    """The longest name of a user, and of a job with its locks, in batches that are full."""
+    """The longest names of a user and of a job with its locks, in full batches."""
     job, run = f"{'u' * 32}/{letter * 100}", "0" * 36
     claim = Claim(
         job, 1 << 30, 1, run, 1e10 + 1 / 3, 1e6 + 1 / 3, True, (f"overlap:{job}", f"lock:{job}"), True

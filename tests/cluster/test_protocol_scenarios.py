@@ -1,4 +1,4 @@
-"""What a cluster promises, one case after the other, with the real protocol on nodes without processes."""
+"""The promises of a cluster, one case after the other, with the real protocol on nodes without processes."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,7 +28,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
 
 
 def run_to(world: World, after: float) -> int:
-    """Let time pass until so many seconds after the next minute; return the wall minute."""
+    """Let time pass until `after` seconds after the next minute; return the wall minute."""
     at = (int(world.now) // MINUTE + 1) * MINUTE
     world.run_on(int(at + after - world.now))
     return at // MINUTE
@@ -44,7 +44,7 @@ def owner(world: World, job: str, wall: int) -> ModelNode:
 
 
 def starts(world: World, job: str, wall: int) -> list[str]:
-    """The nodes that have started a fire."""
+    """Return the nodes that have started a fire."""
     return [start.node for start in world.starts[f"me/{job}", wall]]
 
 
@@ -59,7 +59,7 @@ def test_when_all_is_well_each_fire_starts_at_once_on_one_node(make: Make) -> No
 
 
 def crash_and_boot(world: World, job: str, seconds: int, *, runs_for: int = 25) -> tuple[int, ModelNode]:
-    """Have the machine that runs the next fire of a job die, and be back after so many seconds."""
+    """Crash the machine that runs the next fire of a job, and boot it after `seconds`."""
     wall = run_to(world, 2)
     node = owner(world, job, wall)
     world.crash(node, with_machine=True)
@@ -200,7 +200,7 @@ def test_a_ledger_that_was_set_aside_forgets_no_run_that_goes_on(make: Make, job
         fire for fire in world.database.fires.values() if fire.wall == wall and fire.state == "running"
     )
     (node,) = [node for node in world.nodes if node.name == fire.node]
-    db = node.ledger.file.db  # as `Ledger.found` fills a new one
+    db = node.ledger.file.db  # as `Ledger.add_running` fills a new one
     db.execute("DELETE FROM cluster_fires")
     db.execute("UPDATE runs SET wall = NULL")
     assert node.cluster
@@ -400,7 +400,7 @@ def test_a_job_that_is_removed_before_its_minute_leaves_no_open_row(make: Make) 
 
 
 def test_a_fire_that_all_nodes_left_is_caught_up(make: Make) -> None:
-    """They had written it down, and none could ask for it."""
+    """All nodes had written the fire, and none could ask for it."""
     world = make("once")
     world.run_on(int(-world.now % MINUTE) - 10)
     world.lose_database()

@@ -1,4 +1,4 @@
-"""The real protocol of two and three nodes with real ledgers, in all interleavings of what may go wrong.
+"""The real protocol of two and three nodes with real ledgers, in all interleavings of possible faults.
 
 `CLUSTER_EXAMPLES` sets the number of examples.
 """
@@ -30,7 +30,7 @@ NODES = st.integers(0, 2)
 
 
 class ClusterMachine(RuleBasedStateMachine):
-    """Two or three nodes, and everything that may happen to them."""
+    """Two or three nodes, and all events that they must survive."""
 
     directory: ClassVar[Path]
     world: World
@@ -55,7 +55,7 @@ class ClusterMachine(RuleBasedStateMachine):
 
     @rule(before=st.integers(0, 3), after=st.integers(0, 12))
     def a_minute_comes(self, before: int, after: int) -> None:
-        """Go to the seconds around a minute, where all is decided."""
+        """Go to the seconds around a minute, in which all fires are decided."""
         left = int(-self.world.now % 60)
         self.world.run_on(max(0, left - before))
         self.world.run_on(after)
@@ -131,7 +131,7 @@ class ClusterMachine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.world.nodes) == 3 and self.world.agrees())
     @rule(seconds=st.sampled_from([1.0, 5.0, 100.0, 3600.0]), lasts=st.integers(1, 90))
     def a_clock_is_wrong(self, seconds: float, lasts: int) -> None:
-        """Turn a clock forward for a while, in which the two others live. It shows a minute twice."""
+        """Turn a clock forward for a while, while the two other nodes are alive. It shows a minute twice."""
         node = self.node(2)
         node.turn_clock(seconds)
         self.world.run_on(lasts)
@@ -141,7 +141,7 @@ class ClusterMachine(RuleBasedStateMachine):
 
     @rule(dead=st.sets(NODES, max_size=1))
     def all_heals(self, dead: set[int]) -> None:
-        """Judge, and end."""
+        """Repair all faults, judge the result, and end."""
         self.judge(dead)
 
     def judge(self, dead: set[int]) -> None:

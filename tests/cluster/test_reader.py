@@ -1,4 +1,4 @@
-"""The reader of the database: it reads what is asked for, gives up a frozen server, and knows the standbys."""
+"""The reader of the database: it reads the requested rows, gives up a frozen server, and counts the standbys."""
 
 import pytest
 
@@ -49,7 +49,7 @@ ROW = """
 
 
 def add(conninfo: str, job: str, minute: int, took: float | None = 5.0, *, ahead: int = 0) -> None:
-    """Insert a run of a job in a zone that is so many minutes ahead of UTC."""
+    """Insert a run of a job in a zone that is `ahead` minutes ahead of UTC."""
     state = "running" if took is None else "succeeded"
     execute(conninfo, ROW, job, minute + ahead, state, took, minute)
 

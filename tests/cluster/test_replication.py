@@ -1,4 +1,4 @@
-"""A claim that was confirmed survives the primary; one that was not is no answer."""
+"""A confirmed claim survives the primary; an unconfirmed claim is not an answer."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -29,7 +29,7 @@ class Pair:
         return f"host={self.first.directory},{self.second.directory} user=postgres dbname=postgres"
 
     def waiting(self) -> list[int]:
-        """The processes that wait for the standby."""
+        """Return the processes that wait for the standby."""
         rows = self.first.execute("SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
         return [pid for (pid,) in rows]
 

@@ -1,4 +1,4 @@
-"""The tables: created once, also by two at once; refused in words."""
+"""The tables: created once, also by two programs at once; refused with an explanation."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta

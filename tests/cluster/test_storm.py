@@ -1,4 +1,4 @@
-"""Agents whose connections are cut and whose answers are swallowed, at random: no fire has two owners."""
+"""Agents with connections that are cut and answers that are lost, at random: no two nodes have the same fire."""
 
 import random
 import time
@@ -19,7 +19,7 @@ FIRES, BATCH = 240, 20
 
 
 def disturb(proxies: list[Proxy], dice: random.Random) -> None:
-    """Let answers or questions get lost, and cut connections."""
+    """Lose answers or questions, and cut connections."""
     for between in proxies:
         between.swallows_replies = between.holds_requests = False
         match dice.randrange(5):
@@ -65,7 +65,7 @@ def test_each_fire_has_one_owner_who_knows_it(
 
 
 def _start_owned(node: Agent, number: int, started: dict[int, str]) -> None:
-    """Start the fires that an answer gives to a node, as a daemon would; each must be the first start."""
+    """Start the fires that an answer gives to a node, as a daemon does; each must be the first start."""
     owned = [row for row in node.answer(number) if row.node == node.name]
     for row in owned:
         assert started.setdefault(row.wall, node.name) == node.name

@@ -1,4 +1,4 @@
-"""The judgement of jobs that are overdue by what a node knows, by the successes on all nodes."""
+"""The judgement of jobs that seem overdue to a node, by the successes on all nodes."""
 
 from datetime import datetime
 
@@ -13,7 +13,7 @@ from pycrond.jobs.job import Job
 from tests.conftest import jobs_of
 
 T = 1_900_000_000.0
-BOOT = T - 1000  # when the clock that nobody turns began
+BOOT = T - 1000  # the zero of the monotonic clock
 REPORT, LATER, LEAVE = Judgement
 
 
@@ -48,7 +48,7 @@ def at(seconds: float) -> datetime:
 
 
 class Node:
-    """A node of a cluster of a and b, and a job of its."""
+    """A node of a cluster of a and b, and one of its jobs."""
 
     def __init__(self, name: str, job: Job, **digests: str) -> None:
         self.job = job
@@ -76,7 +76,7 @@ def job() -> Job:
 
 
 def pair(job: Job, **digests: str) -> tuple[Node, Node]:
-    """Return the node that is the first in the order, and the other."""
+    """Return the first node in the order, and the other node."""
     a, b = Node("a", job, **digests), Node("b", job, **digests)
     is_first = a.membership.is_first(None, job.key, "expect")
     return (a, b) if is_first else (b, a)

@@ -21,7 +21,7 @@ PASSWORD = "not-to-be-seen"
 
 
 class TlsServer(Postgres):
-    """A server that accepts connections over TCP with TLS and the password alone."""
+    """A server that accepts only connections over TCP with TLS and a password."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory, fsync=False)
@@ -36,7 +36,7 @@ class TlsServer(Postgres):
     def over_tcp(
         self, root: Path | None = None, *, host: str = "localhost", mode: str = "verify-full"
     ) -> str:
-        """Return a URL as conninfo; `root` is the certificate that is trusted."""
+        """Return a URL as conninfo; `root` is the trusted certificate."""
         root = root or self.directory / "certificate"
         return (
             f"postgresql://postgres:{PASSWORD}@{host}:{self.port}/postgres?sslmode={mode}&sslrootcert={root}"
@@ -44,7 +44,7 @@ class TlsServer(Postgres):
 
 
 def make_certificate(directory: Path, name: str) -> Path:
-    """Have the servers' user make a certificate for localhost; return its path."""
+    """Make a certificate for localhost as the servers' user; return its path."""
     packages.install("openssl", lambda: shutil.which("openssl"))
     files = ["-keyout", str(directory / f"{name}.key"), "-out", str(directory / name)]
     options = ["-subj", "/CN=server", "-addext", "subjectAltName=DNS:localhost", "-days", "2"]

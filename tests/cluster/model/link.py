@@ -40,8 +40,8 @@ class ModelLink:
         self.status = Status("down")
         self.connection = 0
         self.mode = "quick"
-        """`quick`; `stuck`: nothing is carried out; `lossy`: some answers are lost, and the requests are carried
-        out again; `late`: answers do not arrive.
+        """`quick`; `stuck`: nothing is carried out; `lossy`: some answers are lost, and the requests are
+        carried out again; `late`: answers do not arrive.
         """
         self._todo: list[int] = []  # requests that the agent has, and the database has not answered
         self._answers: list[Message] = []  # on their way
@@ -64,13 +64,13 @@ class ModelLink:
 
     def take_messages(self) -> list[tuple[Message, Request | None]]:
         received, self._received = self._received, []
-        taken: list[tuple[Message, Request | None]] = []
+        messages: list[tuple[Message, Request | None]] = []
         for message in received:
             if not isinstance(message, Answer | Nodes):
-                taken.append((message, None))
+                messages.append((message, None))
             elif (request := self.pending.pop(message.number, None)) is not None:
-                taken.append((message, request))
-        return taken
+                messages.append((message, request))
+        return messages
 
     @property
     def is_connected(self) -> bool:
