@@ -243,7 +243,7 @@ class Status(NamedTuple):
 
 
 def batches(values: Sequence[T]) -> Iterator[tuple[T, ...]]:
-    """Yield the values, at most so many at once as a message has."""
+    """Yield the values in batches of at most MAX_FIRES."""
     return (tuple(values[first : first + MAX_FIRES]) for first in range(0, len(values), MAX_FIRES))
 
 

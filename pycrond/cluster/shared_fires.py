@@ -259,5 +259,5 @@ class SharedFires:
 
 
 def name_of(fire: Fire) -> FireName:
-    """Return the name of a fire, which no other in the cluster has."""
+    """Return the name of a fire, which is unique in the cluster."""
     return fire.job.key, fire.wall, fire.fold

@@ -12,7 +12,7 @@ NAME = ".path"
 
 
 class LastGood:
-    """A directory of crontab texts, each in a file named after a hash of its path; a second file has the path."""
+    """Crontab texts in files named by a hash of the crontab's path; other files have the paths."""
 
     def __init__(self, directory: str, *, read_only: bool = False) -> None:
         """With `read_only` nothing is saved or removed."""

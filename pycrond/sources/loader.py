@@ -151,8 +151,8 @@ class Loader:
 
         With `max_size`, read at most that many bytes, but at least one file; the next calls read the rest, no
         file twice. With `finished_at`, the current time, files with an incomplete last line are not read yet.
-        Accounts are those of the name service's last answers; while a new answer is missing, the result is not
-        complete. Never raises for the content, the kind or the permissions of a file.
+        Accounts are those of the name service's last answers; while a new answer is missing, the result is
+        not complete. Never raises for the content, the kind or the permissions of a file.
         """
         chosen, waiting = self._choose(max_size)
         # The stamps are taken before reading, so that the next comparison shows later changes.

@@ -272,8 +272,8 @@ class Reading:
 
 
 def _is_there(file: str, check: crontab_files.PermissionCheck, error: UnreadableError) -> bool:
-    """Return whether a file that cannot be read was neither removed nor refused for its owner or mode: it is
-    something else than a regular file, a link to nothing, or on a disk with errors.
+    """Return whether a file that cannot be read still exists and was not refused for its owner or mode: it is
+    not a regular file, is a link to nothing, or is on a disk with errors.
     """
     cause = error.__cause__
     if os.path.islink(file):

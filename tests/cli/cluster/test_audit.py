@@ -77,7 +77,10 @@ def test_rows_that_are_open_for_too_long(machine: Machine) -> None:
     texts = sorted(text for _, text in findings(audit(machine, status=1)))
     assert texts[0].startswith("running on web1: it has run for ")
     assert texts[0].endswith(", with timeout=6 h")
-    assert texts[1:] == ["running on web2: there is no such node", "running on web3: the node has another ledger now"]
+    assert texts[1:] == [
+        "running on web2: there is no such node",
+        "running on web3: the node has another ledger now",
+    ]
 
 
 def test_jobs_are_audited_some_at_a_time(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
