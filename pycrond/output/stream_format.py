@@ -147,7 +147,7 @@ class _FieldsFormat(StreamFormat):
 
 
 class JsonFormat(_FieldsFormat):
-    """One object on each line; unknown values are left out."""
+    """Lines with one object each; unknown values are left out."""
 
     def _object(self, fields: Mapping[str, object]) -> str:
         pairs = (f'"{name}":{_value(value)}' for name, value in fields.items() if value is not None)

@@ -58,7 +58,7 @@ class Fire:
 
 
 class Sender(NamedTuple):
-    """The node that sends a request, and how far its clock is ahead."""
+    """The node that sends a request, and the seconds by which its clock is ahead."""
 
     node: str
     ledger: str
@@ -75,12 +75,12 @@ def runs(rows: Iterable[Claim | Report]) -> set[str]:
 
 
 class ModelDatabase:
-    """What the database has, and what each request does to it."""
+    """The rows of the database, and the effect of each request on them."""
 
     def __init__(self) -> None:
         self.fires: dict[Key, Fire] = {}
         self.locks: dict[str, tuple[str, str]] = {}
-        """The run and the ledger that hold each."""
+        """The run and the ledger that hold each lock."""
         self.nodes: dict[str, NodeRow] = {}
         self.beats: dict[str, float] = {}
         """The time of each node's last heartbeat."""

@@ -30,7 +30,7 @@ def urgency(request: Request) -> int:
 
 
 class ModelLink:
-    """Takes the place of `AgentLink`."""
+    """A substitute for `AgentLink`."""
 
     def __init__(self, node: str) -> None:
         self.node = node
@@ -44,7 +44,7 @@ class ModelLink:
         carried out again; `late`: answers do not arrive.
         """
         self._todo: list[int] = []  # requests that the agent has, and the database has not answered
-        self._answers: list[Message] = []  # on their way
+        self._answers: list[Message] = []  # sent and not received
         self._received: list[Message] = []
         self._numbers = 0
 
@@ -88,7 +88,7 @@ class ModelLink:
     # The world's side
 
     def connect(self, labels: tuple[str, ...], database: ModelDatabase) -> None:
-        """Connect anew: what was not answered is sent again."""
+        """Connect again, and send again the requests without an answer."""
         self.connection += 1
         self.status = Status("idle")
         self._todo = [*self.pending]
@@ -102,12 +102,12 @@ class ModelLink:
         self._received.append(self.status)
 
     def lose_connection(self) -> None:
-        """Lose the connection, and the answers that are on their way."""
+        """Lose the connection, and the answers that were not received."""
         self.status = Status("down")
         self._answers.clear()
 
     def work(self, database: ModelDatabase, now: float, random: Random) -> None:
-        """Carry out what there is to do."""
+        """Carry out the waiting requests."""
         if not self.is_connected or self.mode == "stuck":
             return
         todo = sorted(
@@ -136,6 +136,6 @@ class ModelLink:
         return Sender(self.node, self.ledger, self.connection, self.offset)
 
     def last_words(self, random: Random) -> Request | None:
-        """A request that a dead agent had sent, and that may still be carried out."""
+        """Return a request of a dead agent that may still be carried out."""
         todo = [number for number in self._todo if number in self.pending]
         return self.pending[random.choice(todo)] if todo and self.is_connected else None

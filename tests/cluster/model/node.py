@@ -1,4 +1,4 @@
-"""A node with the real protocol and a real ledger; its scheduler and its runs are as small as can be."""
+"""A node with the real protocol and a real ledger; its scheduler and its runs are minimal."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -23,7 +23,7 @@ from tests.cluster.model.runs import ModelRuns, Start
 
 IDENTITY = SharedIdentity("cluster", "UTC")
 MINUTE = 60
-MAX_LATENESS = 300.0  # seconds, beyond which minutes are passed over
+MAX_LATENESS = 300.0  # seconds; later minutes are passed over
 DIED = Cause.of(Reason.DAEMON_DOWN, "it died before this was started")
 TABLES = ("runs", "cluster_fires", "cluster_node", "last_runs")
 
@@ -33,7 +33,7 @@ class CrashError(Exception):
 
 
 class ModelNode:
-    """A node: what survives its daemon is its ledger, the minute that it has reached, and its processes."""
+    """A node: its ledger, the minute that it has reached and its processes survive its daemon."""
 
     def __init__(self, name: str, labels: tuple[str, ...], jobs: Sequence[Job], directory: Path) -> None:
         self.name = name
@@ -55,7 +55,7 @@ class ModelNode:
         """Seconds by which its clock is ahead."""
         self.is_frozen = self.agent_is_frozen = self.is_blocked = False
         self.crashes_at = ""
-        """Where in the next start its daemon dies: `before`, `written` or `started`."""
+        """The point of the next start at which its daemon dies: `before`, `written` or `started`."""
         self.active: dict[int, tuple[ClaimedRun, float]] = {}  # by number, with the time of the end
         self._queue: list[ClaimedRun] = []
         self._begun: set[int] = set()  # the runs that the journal has as started
@@ -110,7 +110,7 @@ class ModelNode:
         return self.cluster is not None
 
     def _recover(self, now: float) -> list[Fire]:
-        """Close what was left; return the fires of runs whose ends nobody knows."""
+        """Close the open runs; return the fires of runs with an unknown end."""
         cancelled, unknown = [], []
         for row in self.ledger.unfinished():
             if (
@@ -120,7 +120,7 @@ class ModelNode:
             ):
                 cancelled.append(row.id)
             elif row.id in self.active:
-                continue  # it lives
+                continue  # it is alive
             elif row.id in self._begun and row.state in {State.CLAIMED, State.RUNNING}:
                 outcome = Outcome(State.UNKNOWN, DIED)
                 self.ledger.finished([(row.id, outcome, clock.at(now), None)])

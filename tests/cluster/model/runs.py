@@ -1,4 +1,4 @@
-"""Runs of a node that are no processes: claimed and settled in a real ledger."""
+"""Runs of a node without processes: claimed and settled in a real ledger."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -13,7 +13,7 @@ from pycrond.runs.launcher import ClaimedRun
 
 
 def write_without_waiting() -> AbstractContextManager[object]:
-    """Have ledgers not wait for the disk: it survives all crashes here."""
+    """Do not let ledgers wait for the disk, which survives all crashes here."""
 
     def write(database: Database, *work: Work) -> bool:
         database.write(*work)
@@ -34,7 +34,7 @@ class Start(NamedTuple):
 
 
 class ModelRuns:
-    """Claims runs in the ledger; takes the place of `Runs`."""
+    """Claims runs in the ledger; a substitute for `Runs`."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger

@@ -1,4 +1,4 @@
-"""Some nodes, a database and time; and the judgement of what they have done."""
+"""Some nodes, a database and time, and the judgement of the result."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -81,7 +81,7 @@ class World:
             self.tick()
 
     def tick(self) -> None:
-        """Let all do what they have to do in this second, in some order."""
+        """Let all nodes and agents do their work of this second, in some order."""
         order = self.random.sample(self.nodes, len(self.nodes))
         for node in order:
             self.connect(node)
@@ -123,7 +123,7 @@ class World:
             node.link.lose_connection()
 
     def fail_over(self) -> None:
-        """Let another server take the database's place, which has not heard how some runs have ended."""
+        """Replace the database by another server, which lacks the ends of some runs."""
         self.lose_database()
         self.has_database = True
         started = {start.run: start for starts in self.starts.values() for start in starts}
@@ -148,7 +148,7 @@ class World:
         node.die(with_machine=with_machine)
 
     def release_held_bytes(self) -> None:
-        """Carry out what dead agents had sent."""
+        """Carry out requests of dead agents."""
         held, self._held_bytes = self._held_bytes, []
         for sender, request in held:
             self.database.execute(request, sender, self.now)
@@ -163,7 +163,7 @@ class World:
 
     @property
     def starts(self) -> dict[tuple[str, int], list[Start]]:
-        """All starts, by the name of the job in the cluster and its minute."""
+        """Return all starts, by the name of the job in the cluster and its minute."""
         starts: dict[tuple[str, int], list[Start]] = defaultdict(list)
         for node in self.nodes:
             for start in node.starts:
@@ -172,7 +172,7 @@ class World:
         return starts
 
     def check(self) -> None:
-        """Check what holds at any time."""
+        """Check the rules that hold at any time."""
         early = [fire for fire in self.database.fires.values() if fire.fire > self.now + 3]
         assert not early, f"it has not come: {early}"
         new = [start for node in self.nodes for start in node.starts if start.at == self.now]
@@ -212,7 +212,7 @@ class World:
             elif node not in dead and not node.lives:
                 node.boot(self.now)
         self.release_held_bytes()
-        self.run_on(420 if "me/slow" in self.nodes[0].jobs else 200)  # until all gaps are decided about
+        self.run_on(420 if "me/slow" in self.nodes[0].jobs else 200)  # until all gaps are decided
         for _ in range(RECOVERY_TIME // 20):
             if self.is_settled(dead):
                 break
@@ -225,13 +225,15 @@ class World:
         return not is_open and not any(node.active or self._untold(node) for node in living)
 
     def _untold(self, node: ModelNode) -> int:
-        """The number of fires of which the database has no verdict, but for those that have not come yet."""
+        """Return the number of fires without a verdict in the database, except for fires that are not due
+        yet.
+        """
         where = "WHERE is_open = 1 AND fire <= ?"
         rows = node.ledger.file.db.execute(f"SELECT count(*) FROM cluster_fires {where}", (self.now,))
         return int(rows.fetchone()[0])
 
     def judge(self, dead: Sequence[ModelNode], last: int) -> None:
-        """Check what holds when all is well again."""
+        """Check the rules that hold when all faults are repaired."""
         fires = {(fire.job, fire.wall): fire for fire in self.database.fires.values()}
         left = [fire for fire in fires.values() if not fire.is_over]
         assert not left, f"no verdict: {left}"
@@ -273,7 +275,7 @@ class World:
                 continue  # its clock was wrong, and the minute has not come yet
             fire = fires[name]
             if fire.run == run:
-                # What is closed as lost after a failover has forgotten its end stays so.
+                # A run closed as lost after a failover has lost its end stays lost.
                 is_forgotten = run in self._forgotten and fire.state == "lost"
                 is_left = reason == "elsewhere"
                 assert is_left or is_forgotten or fire.state == state, (
