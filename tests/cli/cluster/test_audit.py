@@ -62,10 +62,10 @@ def test_rows_that_are_open_for_too_long(machine: Machine) -> None:
     machine.add_claim("me/backup", machine.hour, "web1", "running", number=1)
     machine.add_claim("me/backup", machine.hour + timedelta(minutes=30), "web2", "running", number=1)
     machine.add_claim("me/report", machine.hour, "web3", "running", number=1)
-    assert findings(audit(machine, status=1)) == [
-        ("me/backup", "running on web2: the node has been silent for 10 m")
-    ]
     document = audit(machine, status=1)
+    ((job, finding),) = findings(document)
+    assert job == "me/backup"
+    assert finding.startswith("running on web2: the node has been silent for 10 m")
     assert [row["node"] for row in document["unproven"]] == ["web2"]
     assert (
         "web2 has not reported: unproven since 2"
