@@ -11,6 +11,7 @@ from pycrond.errors import NotRunningError, Problem, PycrondError
 from pycrond.host import machine, users
 from pycrond.jobs.job import Job, make_jobs
 from pycrond.settings import Settings
+from pycrond.sources.allow_deny import refusal
 from pycrond.sources.system import dialect_of
 from pycrond.sources.user_crontabs import UserCrontabs
 
@@ -40,7 +41,7 @@ class CrontabAccess:
     def read(self, action: str) -> bytes | None:
         """Return the crontab, or None if there is none. `action` is `list` or `edit`. Raise PycrondError."""
         if self._files:
-            self._check_user(self._files)
+            self._check_user()
             return self._files.read(self.account)
         text = self._ask(action)["text"]
         return None if text is None else base64.b64decode(text)
@@ -48,7 +49,7 @@ class CrontabAccess:
     def replace(self, text: bytes) -> None:
         """Install a crontab and have the daemon load it. Raise PycrondError."""
         if self._files:
-            self._check_user(self._files)
+            self._check_user()
             self._files.write(self.account, text)
             self._reload()
         else:
@@ -58,7 +59,7 @@ class CrontabAccess:
         """Remove the crontab; return False if there is none. Raise PycrondError."""
         if not self._files:
             return bool(self._ask("delete")["existed"])
-        self._check_user(self._files)
+        self._check_user()
         existed = self._files.remove(self.account)
         self._reload()
         return existed
@@ -96,9 +97,10 @@ class CrontabAccess:
             is_roots=self.account.uid == 0,
         )
 
-    def _check_user(self, crontabs: UserCrontabs) -> None:
+    def _check_user(self) -> None:
         """Raise PycrondError if Debian's cron.allow or cron.deny forbids this user's crontab."""
-        if self.dialect == "debian" and crontabs.refusal(self.account.name, self.account.uid):
+        account = self.account
+        if self.dialect == "debian" and refusal(self._settings.root, "debian", account.name, account.uid):
             raise PycrondError(f"The user {self.account.name} cannot use this program (crontab)")
 
     def _ask(self, action: str, text: str = "") -> dict[str, Any]:

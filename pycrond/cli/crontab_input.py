@@ -8,8 +8,8 @@ from pycrond.host import machine, users
 from pycrond.jobs.shared_identity import SharedIdentity
 from pycrond.ledger.cluster import read_identity
 from pycrond.settings import Settings
-from pycrond.sources import files, system
-from pycrond.sources.files import PermissionCheck
+from pycrond.sources import file_rules, files, system
+from pycrond.sources.file_rules import PermissionCheck
 from pycrond.sources.load_result import LoadResult
 from pycrond.sources.loader import Loader
 
@@ -36,7 +36,7 @@ def load_crontabs(settings: Settings) -> LoadResult:
     return loader.load()
 
 
-def read_named_crontab(file: str, check: PermissionCheck = files.NO_CHECK) -> bytes:
+def read_named_crontab(file: str, check: PermissionCheck = file_rules.NO_CHECK) -> bytes:
     """Return the bytes of a file or, for `-`, of standard input; raise UnreadableError if refused."""
     return sys.stdin.buffer.read() if file == STDIN else files.read_crontab(file, check)
 

@@ -9,7 +9,7 @@ from pycrond.cli.daemon_requests import STATUS_TIMEOUT, ask_daemon
 from pycrond.cli.documents.lists import FileChangeDocument
 from pycrond.errors import PycrondError
 from pycrond.settings import Settings
-from pycrond.sources.files import SKIPPED
+from pycrond.sources.file_rules import SKIPPED
 from pycrond.sources.watch import FileStamp, stamps_of
 from pycrond.text import duration, rfc3339
 

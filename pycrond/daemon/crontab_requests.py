@@ -13,6 +13,7 @@ from pycrond.host.names import NAMES
 from pycrond.jobs.job import Account
 from pycrond.output.daemon_log import DaemonLog
 from pycrond.settings import Settings
+from pycrond.sources.allow_deny import refusal
 from pycrond.sources.user_crontabs import UserCrontabs
 
 ACTIONS = {"list": "LIST", "edit": "BEGIN EDIT", "replace": "REPLACE", "delete": "DELETE"}
@@ -25,6 +26,7 @@ class CrontabRequests:
     def __init__(self, settings: Settings, dialect: str, log: DaemonLog, load: Callable[[], None]) -> None:
         """`load` has the crontabs read again."""
         self._settings = settings
+        self._dialect = dialect
         self._crontabs = UserCrontabs(settings.root, dialect)
         self._log = log
         self._load = load
@@ -60,7 +62,7 @@ class CrontabRequests:
         account = NAMES.owner(uid) if name == client.name else self._other(name)
         if account is None:
             raise PycrondError(f"crontab: user `{name}' unknown")
-        if self._crontabs.refusal(client.name, uid):
+        if refusal(self._settings.root, self._dialect, client.name, uid):
             self._log.write("AUTH", "crontab command not allowed", clock.now(), user=client.name)
             message = f"You ({client.name}) are not allowed to use this program (crontab)"
             raise PycrondError(f"{message}\nSee crontab(1) for more information")

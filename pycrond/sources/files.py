@@ -1,69 +1,14 @@
-"""Listing and reading crontab files, with checks of their names, owners and modes."""
+"""Listing and reading crontab files."""
 
 import errno
 import os
-import re
-import stat
-from collections.abc import Callable
 from io import FileIO
-from typing import NamedTuple
 
 from pycrond.errors import MissingDirectoryError, Problem, TooLargeError, UnreadableError, os_reason
 from pycrond.host import safe_paths
-from pycrond.host.names import NAMES
+from pycrond.sources.file_rules import OWN_CHECK, PermissionCheck, permission_problem, skip_reason
 
 MAX_BYTES = 64 << 20  # of a crontab; a larger file is a mistake
-SKIPPED = re.compile(r"^[.#]|~$|\.(?:bak|swp|orig|rej)$|\.dpkg-[^.]*$|\.rpm[^.]*$")
-"""Names that editors and package managers leave behind."""
-
-
-def permission_problem(status: os.stat_result) -> str | None:
-    """Return the reason why an owner or a mode forbids the use of a file or directory; None if they allow it.
-    A user who can write a crontab can run commands as the daemon's user.
-    """
-    if safe_paths.TRUST.others:
-        return None
-    if status.st_uid not in {0, os.geteuid()}:
-        owner, own = NAMES.owner_name(status.st_uid), NAMES.owner_name(os.geteuid())
-        return f"it belongs to {owner}, " + (
-            f"neither to root nor to {own}" if os.geteuid() else "not to root"
-        )
-    if status.st_mode & stat.S_IWOTH:
-        return f"everyone may write it (mode {stat.S_IMODE(status.st_mode):04o})"
-    if status.st_mode & stat.S_IWGRP and not _is_private_group(status.st_gid, status.st_uid):
-        return f"its group may write it (mode {stat.S_IMODE(status.st_mode):04o})"
-    return None
-
-
-def _is_private_group(gid: int, uid: int) -> bool:
-    """Return whether a group is the user's own, without other members (umask 002 lets it write files)."""
-    if gid == 0 == uid:
-        return True
-    user, group = NAMES.owner(uid), NAMES.group(gid)
-    if user is None or group is None:
-        return False
-    return user.gid == gid and group.name == user.name and group.members <= {user.name}
-
-
-class PermissionCheck(NamedTuple):
-    """The conditions under which a crontab is read."""
-
-    problem: Callable[[os.stat_result], str | None]
-    """Returns the reason why the owner or mode of the open file forbids its use; None if they allow it."""
-    follows_links: bool = True
-    """The file may be a symbolic link; the target is checked."""
-
-
-OWN_CHECK = PermissionCheck(permission_problem)
-NO_CHECK = PermissionCheck(lambda _: None)
-
-
-def skip_reason(name: str) -> str:
-    """Return the reason why a file with this name is not read; empty if it is."""
-    match = SKIPPED.search(name)
-    if not match:
-        return ""
-    return f"not read, its name {'begins with' if match.start() == 0 else 'ends in'} '{match.group()}'"
 
 
 def list_crontabs(directory: str) -> tuple[list[str], list[Problem]]:

@@ -9,6 +9,7 @@ from pycrond import clock
 from pycrond.errors import MissingDirectoryError, Problem, TooLargeError, UnreadableError, os_reason
 from pycrond.host.names import NAMES
 from pycrond.jobs.job import Account
+from pycrond.sources import file_rules
 from pycrond.sources import files as crontab_files
 from pycrond.sources.last_good import LastGood
 from pycrond.sources.limits import NO_LIMITS, CrontabLimits
@@ -74,7 +75,7 @@ class Reading:
         else:
             self.problems += skipped
             for file in files:
-                self._read_file(file, self.account.name, crontab_files.OWN_CHECK)
+                self._read_file(file, self.account.name, file_rules.OWN_CHECK)
 
     def _keep_jobs_of(self, directory: str, owner: str | None) -> int:
         """Keep the jobs of a directory that cannot be read now; return their number. `owner` is the user of
@@ -145,7 +146,7 @@ class Reading:
         user = NAMES.user(name)
         return user.account if user else None
 
-    def _read_file(self, file: str, owner: str | None, check: crontab_files.PermissionCheck) -> None:
+    def _read_file(self, file: str, owner: str | None, check: file_rules.PermissionCheck) -> None:
         """Read a crontab of the user `owner`; None stands for a crontab with a user column."""
         self.files.append(file)
         account = None if owner in {None, self.account.name} else self._look_up(owner or "")
@@ -168,7 +169,7 @@ class Reading:
         self,
         file: str,
         owner: str | None,
-        check: crontab_files.PermissionCheck,
+        check: file_rules.PermissionCheck,
         stamp: FileStamp | None,
         account: Account | None,
     ) -> None:
@@ -271,7 +272,7 @@ class Reading:
         self.problems.append(_file_error(file, code, message))
 
 
-def _is_there(file: str, check: crontab_files.PermissionCheck, error: UnreadableError) -> bool:
+def _is_there(file: str, check: file_rules.PermissionCheck, error: UnreadableError) -> bool:
     """Return whether a file that cannot be read still exists and was not refused for its owner or mode: it is
     not a regular file, is a link to nothing, or is on a disk with errors.
     """

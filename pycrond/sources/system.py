@@ -1,81 +1,15 @@
-"""The system's crontabs: /etc/crontab, /etc/cron.d and the users' crontabs in the spool, under the rules of
-Debian's cron or cronie (semantics.md, section 4).
+"""The system's crontabs: /etc/crontab, /etc/cron.d and the users' crontabs in the spool (semantics.md,
+section 4).
 """
 
 import os
-import re
 import stat
-from collections.abc import Callable
-from typing import NamedTuple
 
 from pycrond.errors import Problem, os_reason
 from pycrond.host import machine, safe_paths
 from pycrond.host.names import NAMES
 from pycrond.settings import Settings
-from pycrond.sources.files import PermissionCheck
-
-
-class SystemRules(NamedTuple):
-    """The conditions under which Debian's cron or cronie reads a file."""
-
-    names: re.Pattern[str]
-    """Allowed names in /etc/cron.d."""
-    mode: Callable[[int], bool]
-    """Returns whether a mode of a system file is allowed."""
-    spool_mode: Callable[[int], bool]
-    """The same for a file in the spool."""
-    modes: tuple[str, str]
-    """The allowed modes in words: of system files, and of files in the spool."""
-    links: bool
-    """Symbolic links in the spool are allowed."""
-    several_names: bool
-    """System files may have hard links. Both daemons refuse a file with hard links in the spool."""
-
-
-DEBIAN = SystemRules(
-    re.compile(r"[A-Za-z0-9_-]+"),
-    lambda mode: not mode & 0o022,
-    lambda mode: mode == 0o600,
-    ("writable by root alone", "0600"),
-    links=False,
-    several_names=False,
-)
-CRONIE = SystemRules(
-    re.compile(r"(?![.#])(?!.*(?:~|\.rpmsave|\.rpmorig|\.rpmnew)\Z).+", re.DOTALL),
-    lambda mode: mode & 0o7533 == 0o400,
-    lambda mode: mode & 0o7533 == 0o400,
-    ("readable by its owner, writable by nobody else, not executable",) * 2,
-    links=True,
-    several_names=True,
-)
-RULES = {"debian": DEBIAN, "cronie": CRONIE}
-
-
-class SystemCrontab(NamedTuple):
-    """A file of the system's cron."""
-
-    file: str
-    user: str | None
-    """The owner of a crontab in the spool; None: the file has a user column."""
-    rules: SystemRules
-
-    @property
-    def check(self) -> PermissionCheck:
-        """The check of its owner, mode and links."""
-        return PermissionCheck(self._problem, follows_links=self.rules.links or self.user is None)
-
-    def _problem(self, status: os.stat_result) -> str | None:
-        mode, spool = stat.S_IMODE(status.st_mode), self.user is not None
-        user = None if self.user is None else NAMES.user(self.user)
-        is_looked_up = self.user is None or NAMES.is_answered(self.user)  # else its jobs do not start
-        if is_looked_up and status.st_uid not in {0, user.account.uid if user else 0}:
-            owner = NAMES.owner_name(status.st_uid)
-            return f"wrong file owner ({owner}), it must belong to {self.user or 'root'}"
-        if not (self.rules.spool_mode if spool else self.rules.mode)(mode):
-            return f"its mode {mode:04o} is not allowed ({self.rules.modes[spool]})"
-        if status.st_nlink > 1 and (spool or not self.rules.several_names):
-            return f"it has {status.st_nlink} names (hard links)"
-        return None
+from pycrond.sources.file_rules import RULES, SystemCrontab
 
 
 def dialect_of(settings: Settings) -> str:

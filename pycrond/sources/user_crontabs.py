@@ -1,4 +1,4 @@
-"""The users' crontabs in the spool, in the layout of Debian's cron or cronie, and the users who may have one.
+"""The users' crontabs in the spool, in the layout of Debian's cron or cronie.
 
 Names, owners and modes are as these crons expect them, so that either cron can take over the files at any
 time (semantics.md, section 4).
@@ -60,27 +60,6 @@ class UserCrontabs:
         except OSError as error:
             raise PycrondError(f"cannot remove {self._path(account)}: {os_reason(error)}") from error
         return True
-
-    def refusal(self, name: str, uid: int) -> str | None:
-        """Return the path of the file that forbids a user to have a crontab; None if the user may have one.
-
-        If /etc/cron.allow exists, only its users may have a crontab; else, if /etc/cron.deny exists, all
-        users but those in it. Without both files, every user may under Debian's rules, only root under
-        cronie's. Root always may (crontab(1) of both). A file that cannot be read forbids it.
-        """
-        if uid == 0:
-            return None
-        for file, allows in (("etc/cron.allow", True), ("etc/cron.deny", False)):
-            path = os.path.join(self._root, file)
-            try:
-                with open(path, "rb") as lines:
-                    is_listed = os.fsencode(name) in [line.strip() for line in lines]
-            except FileNotFoundError:
-                continue
-            except OSError:
-                return path
-            return path if is_listed is not allows else None
-        return None if self._dialect == "debian" else os.path.join(self._root, "etc/cron.allow")
 
     def _path(self, account: Account) -> str:
         """Return the path of a user's crontab; raises PycrondError for a name that cannot be a file name."""

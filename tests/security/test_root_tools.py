@@ -23,7 +23,7 @@ from pycrond.errors import PycrondError
 from pycrond.host import pidfile, safe_paths
 from pycrond.host.daemon_arguments import daemon_command, from_arguments
 from pycrond.keeper import start as keeper_start
-from pycrond.sources import files
+from pycrond.sources import file_rules, files
 from tests.conftest import SCRIPT, Crond, alive, wait_until
 from tests.support.system import System
 
@@ -335,7 +335,7 @@ def test_the_owner_of_a_crontab_is_that_of_the_open_file(tmp_path: Path) -> None
         (tmp_path / "roots").write_text("# root's\n")
         (tmp_path / "roots").rename(file)
 
-    assert files.read_with_owner(str(file), files.PermissionCheck(swap)) == (JOB.encode(), NOBODY.pw_uid)
+    assert files.read_with_owner(str(file), file_rules.PermissionCheck(swap)) == (JOB.encode(), NOBODY.pw_uid)
 
 
 def test_a_users_last_good_crontab_is_not_read_as_roots(system: System) -> None:

@@ -8,7 +8,7 @@ import pytest
 from pycrond.errors import UnreadableError
 from pycrond.sources import files
 from pycrond.sources import system as system_crontabs
-from pycrond.sources.system import RULES, SystemCrontab
+from pycrond.sources.file_rules import RULES, SystemCrontab
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 NOBODY = 65534

@@ -21,6 +21,7 @@ from pycrond.jobs.job import Account
 from pycrond.jobs.options import to_json
 from pycrond.ledger.reader import Reader
 from pycrond.settings import Settings
+from pycrond.sources import file_rules
 from pycrond.sources import files as crontab_files
 from pycrond.sources import system as system_crontabs
 from pycrond.text import counted
@@ -32,7 +33,7 @@ class FileToCheck(NamedTuple):
     file: str
     user: str | None
     """None for a file with a user column."""
-    permission_check: crontab_files.PermissionCheck = crontab_files.OWN_CHECK
+    permission_check: file_rules.PermissionCheck = file_rules.OWN_CHECK
     is_named: bool = False
     """True for a file of the command line, which is read whatever its owner and mode."""
 
@@ -155,7 +156,7 @@ def _check(
 
     try:
         follows_links = source.is_named or source.permission_check.follows_links
-        check = crontab_files.PermissionCheck(refusal, follows_links)
+        check = file_rules.PermissionCheck(refusal, follows_links)
         data = read_named_crontab(source.file, check)
     except UnreadableError as error:
         return _unread(Problem(source.file, 0, 0, "error", "refused", str(error)))

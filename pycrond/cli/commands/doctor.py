@@ -24,7 +24,7 @@ from pycrond.cli.settings_layers import config_file, layers, load_settings
 from pycrond.errors import Problem, PycrondError
 from pycrond.host import machine, pidfile
 from pycrond.settings import Settings
-from pycrond.sources import files, system
+from pycrond.sources import file_rules, system
 from pycrond.text import counted
 
 COMMAND_PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -171,7 +171,7 @@ def _refusal(path: str) -> str | None:
     if not stat.S_ISDIR(status.st_mode):
         return "is not a directory"
     if status.st_uid != os.geteuid() or status.st_mode & 0o022:
-        return files.permission_problem(status) or "belongs to another user, or others may write there"
+        return file_rules.permission_problem(status) or "belongs to another user, or others may write there"
     return None
 
 

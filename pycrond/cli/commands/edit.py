@@ -14,7 +14,7 @@ from pycrond.cli.settings_origin import crontab_paths
 from pycrond.errors import NotRunningError, Problem, PycrondError, os_reason
 from pycrond.host import safe_paths
 from pycrond.settings import Settings
-from pycrond.sources import files, system
+from pycrond.sources import file_rules, system
 from pycrond.text import counted
 
 NEW_FILE_MODE = 0o644
@@ -74,7 +74,7 @@ def _reason_not_read(settings: Settings, file: str) -> str:
     directory = os.path.realpath(directory)
     if directory not in places and os.path.join(directory, name) not in places:
         return f"not read by pycrond, whose crontabs are in {', '.join(crontab_paths(settings))}"
-    return files.skip_reason(name) if directory in map(os.path.realpath, settings.crontabs) else ""
+    return file_rules.skip_reason(name) if directory in map(os.path.realpath, settings.crontabs) else ""
 
 
 def _errors(text: bytes, file: str, settings: Settings) -> list[Problem]:

@@ -11,7 +11,7 @@ from pycrond.cli.importer import anacrontab, report
 from pycrond.cli.importer.report import CrontabCopy, ImportedCrontab, ImportedMachine, Remark, RunPartsScripts
 from pycrond.errors import PycrondError, UnreadableError
 from pycrond.host import machine, safe_paths, users
-from pycrond.sources import files
+from pycrond.sources import file_rules, files
 from pycrond.sources import system as system_crontabs
 
 PERIODS = ("hourly", "daily", "weekly", "monthly", "yearly")
@@ -71,7 +71,7 @@ class CrontabImporter:
 
     def _is_run(self, path: str) -> bool:
         """Return True if run-parts runs the script."""
-        pattern = DEBIAN_SCRIPT_NAME if self.cron == "debian" else system_crontabs.CRONIE.names
+        pattern = DEBIAN_SCRIPT_NAME if self.cron == "debian" else file_rules.CRONIE.names
         has_valid_name = pattern.fullmatch(os.path.basename(path)) is not None
         return has_valid_name and os.path.isfile(path) and os.access(path, os.X_OK)
 
