@@ -1,6 +1,6 @@
 """`python -m pycrond`: the command line.
 
-Python looks for modules in the working directory first, unless it is called with -P.
+Without -P, Python looks for modules in the working directory first.
 """
 
 import os

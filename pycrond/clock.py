@@ -9,11 +9,11 @@ def now() -> datetime:
     return datetime.fromtimestamp(time.time(), UTC)
 
 
-EARLIEST, LATEST = 0.0, 253_370_000_000.0  # the year 9998: a zone needs room at the end of the calendar
+EARLIEST, LATEST = 0.0, 253_370_000_000.0  # the year 9998: a conversion to a time zone needs room until 9999
 
 
 def at(seconds: float) -> datetime:
-    """Return an instant, by Unix seconds; the nearest one for a stored number that is beyond the calendar."""
+    """Return the datetime of a Unix time; a number outside the calendar gives `EARLIEST` or `LATEST`."""
     return datetime.fromtimestamp(min(max(EARLIEST, seconds), LATEST), UTC)
 
 

@@ -1,12 +1,12 @@
 """Connection strings of libpq, in both of its forms, and the passwords in them. Pure.
 
-They are checked only as far as it takes to find a password: libpq itself says what else is wrong.
+This module checks a string only as far as needed to find its passwords; libpq reports all other errors.
 """
 
 import re
 
 HIDDEN = "*****"
-"""Stands for a password."""
+"""The text that replaces a password."""
 
 _SCHEME = re.compile(r"postgres(?:ql)?://")
 _WORD = re.compile(
@@ -16,19 +16,19 @@ _WORD = re.compile(
 _HOST = re.compile(r"(?:\[[^]]*\]|[^:]*)(?::[0-9]*)?")
 """A host and its port, in a URL."""
 _BAD_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})|%00")
-"""libpq's own error would name the password's part with it."""
+"""An invalid escape: libpq's error message for it would contain a part of the password."""
 _SECRET = re.compile(r"password|secret|scram_\w+_key", re.IGNORECASE)
-"""Parts of the names of parameters that are secret; `passfile` is not."""
+"""Matches a part of the name of each parameter with a secret value; does not match `passfile`."""
 
 
 def check(text: str) -> None:
-    """Raise ValueError for a text that is no connection string; the message does not contain it."""
+    """Raise ValueError if the text is not a connection string; the message does not contain the text."""
     if not text.isprintable():
         raise ValueError("it must be one line, without control characters")
     scheme = _SCHEME.match(text)
     if scheme and _BAD_PERCENT.search(text):
-        raise ValueError("a % must be written as %25, and %00 is not possible")
-    if scheme and not _is_clear(text[scheme.end() :]):
+        raise ValueError("a % must be written as %25, and %00 is not allowed")
+    if scheme and not _has_clear_password(text[scheme.end() :]):
         raise ValueError(
             "in a user's name or password, the characters / and @ must be written as %2F and %40"
         )
@@ -39,9 +39,7 @@ def check(text: str) -> None:
 
 
 def without_password(text: str) -> str:
-    """Return a connection string with `HIDDEN` in place of each password. Where it is not clear what is one,
-    more is hidden.
-    """
+    """Return a connection string with `HIDDEN` for each password, and for more if its end is not clear."""
     scheme = _SCHEME.match(text)
     if scheme:
         return scheme[0] + _hide_in_url(text[scheme.end() :])
@@ -60,7 +58,7 @@ def has_password(text: str) -> bool:
 
 
 def _words(text: str) -> list[re.Match[str]] | None:
-    """Return the words of a connection string that is no URL, None if it has anything else."""
+    """Return the words (`name=value`) of a connection string that is not a URL; None if it has other text."""
     words, at = list[re.Match[str]](), 0
     text = text.rstrip(" \t")
     while at < len(text):
@@ -72,8 +70,8 @@ def _words(text: str) -> list[re.Match[str]] | None:
     return words
 
 
-def _is_clear(text: str) -> bool:
-    """Return whether libpq takes nothing of a URL's password for a host or a port, which its errors name."""
+def _has_clear_password(text: str) -> bool:
+    """Return False if libpq reads a part of a URL's password as a host or port: its errors contain these."""
     authority, _, rest = text.partition("/")
     _, at, hosts = authority.partition("@")
     if at or "@" not in rest:
@@ -84,8 +82,8 @@ def _is_clear(text: str) -> bool:
 def _hide_in_url(text: str) -> str:
     """Hide the passwords of a URL without its scheme.
 
-    To libpq, the password ends at the first `@`, `/` or `?`: one that contains them must have them escaped.
-    If it has not, more follows: all up to the last `@` is hidden.
+    For libpq, a password ends at the first `@`, `/` or `?`: these characters must be escaped in it. If they
+    are not, all text up to the last `@` is hidden.
     """
     head, at, rest = text.rpartition("@")
     user, colon, password = head.partition(":")

@@ -21,15 +21,15 @@ class NotRunningError(PycrondError):
 
 
 class NoAnswerError(PycrondError):
-    """A daemon, or its keeper, does not answer in time."""
+    """The daemon or its keeper did not answer in time."""
 
 
 class UnusableAccountError(PycrondError):
-    """An account as which nothing may run now; the text is the reason."""
+    """An account whose commands cannot run now; the text is the reason."""
 
 
 class UnknownUserError(UnusableAccountError):
-    """There is no such user, perhaps for a moment only."""
+    """The user does not exist, perhaps only for a moment."""
 
 
 class UnreadableError(PycrondError):
@@ -37,7 +37,7 @@ class UnreadableError(PycrondError):
 
 
 class TooLargeError(UnreadableError):
-    """A crontab beyond a limit. Its last good version is kept, as after any other bad edit."""
+    """A crontab that exceeds a limit. Its last good version is kept, as after any other bad edit."""
 
     def __init__(self, message: str, uid: int) -> None:
         """`uid` is the file's owner."""
@@ -46,27 +46,27 @@ class TooLargeError(UnreadableError):
 
 
 class MissingDirectoryError(UnreadableError):
-    """A directory that does not exist or cannot be listed. Its jobs are kept, as this may be an accident."""
+    """A directory that does not exist or cannot be listed. Its jobs are kept: this may be an accident."""
 
 
 OS_REASONS = {
     errno.EROFS: "the file system is read-only",
     errno.EDQUOT: "the user's disk quota is used up",
     errno.EIO: "the device reports an error",
-    errno.ESTALE: "the file server no longer knows it",
+    errno.ESTALE: "the file server no longer has the file",
     errno.ETXTBSY: "the program is being written",
 }
-"""The errors of the operating system whose usual text leaves the reader guessing."""
+"""Clearer texts for errors of the operating system whose usual text is hard to understand."""
 
 
 def os_reason(error: BaseException) -> str:
-    """Return the reason of an error, above all of the operating system, in words, without number and path."""
+    """Return the reason of an error, usually an OSError, as text without its number and path."""
     words = (OS_REASONS.get(error.errno or 0) or error.strerror) if isinstance(error, OSError) else ""
     return words or str(error) or type(error).__name__
 
 
 def os_message(error: BaseException) -> str:
-    """Return the path that an error of the operating system concerns, if it has one, and the reason."""
+    """Return the path and the reason of an OSError; only the reason if the error has no path."""
     path = error.filename if isinstance(error, OSError) else None
     return os_reason(error) if path is None else f"{os.fsdecode(path)}: {os_reason(error)}"
 
@@ -75,7 +75,7 @@ class Problem(NamedTuple):
     """An error or warning about a file; prints as ``file:line:column: severity: message``.
 
     `line` and `column` count from 1; they are 0 for a problem of the whole file. `code` is a short stable
-    name of the kind of problem, by which a warning can be silenced.
+    name of the kind of problem; users silence a warning by it.
     """
 
     file: str

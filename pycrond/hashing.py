@@ -8,16 +8,16 @@ except ImportError:
 
 
 def digest(data: bytes, size: int = 16) -> str:
-    """The BLAKE2b hash of `size` bytes, as hexadecimal digits."""
+    """Return a BLAKE2b hash of `size` bytes as hexadecimal digits."""
     return str(blake2b(data, digest_size=size).hexdigest())
 
 
 def digest_words(*words: str | bytes, size: int = 16) -> str:
-    """The digest of words, which a NUL separates; texts are encoded as paths are."""
+    """Return the digest of the words, joined by NUL bytes. Text is encoded like a path."""
     encoded = (word if isinstance(word, bytes) else word.encode("utf-8", "surrogateescape") for word in words)
     return digest(b"\0".join(encoded), size)
 
 
 def draw_below(limit: int, *words: str, size: int = 8) -> int:
-    """A number from 0 to `limit` - 1 that the same words always give, from a digest of `size` bytes."""
+    """Return a number from 0 to `limit` - 1 from a digest of `size` bytes; equal words give equal numbers."""
     return int(digest_words(*words, size=size), 16) % limit

@@ -1,4 +1,4 @@
-"""The values of settings: each is taken from the first layer that has it, and checked by the table."""
+"""The values of settings: merges the layers of settings and checks the values against the table."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -9,14 +9,14 @@ from pycrond.errors import PycrondError
 from pycrond.settings import SETTINGS, Setting, Settings
 
 TRUE, FALSE = ("1", "yes", "true", "on"), ("0", "no", "false", "off")
-NUMBER_DIGITS_MOST = 9
+MAX_NUMBER_DIGITS = 9
 RESERVED_LABELS = {"every", "one"}
-"""Words of the option `on`, which no label may be."""
+"""Words with a meaning in the option `on`; they cannot be labels."""
 LABEL_FORM = "a label of small letters, digits and . _ -, at most 64, and not every or one"
 
 
 def settle(layers: Iterable[Mapping[str, object]]) -> Settings:
-    """Take each setting from the first layer that has it; raise PycrondError for a value not allowed."""
+    """Return the settings, each from the first layer that has it; raises PycrondError for a bad value."""
     merged: dict[str, object] = {}
     for layer in layers:
         for name, value in layer.items():
@@ -24,8 +24,8 @@ def settle(layers: Iterable[Mapping[str, object]]) -> Settings:
     values: dict[str, Any] = {name: _read(SETTINGS[name], value) for name, value in merged.items()}
     if values.get("system") and values.get("trust_crontabs"):
         raise PycrondError(
-            "setting 'trust-crontabs' must be no with --system: whoever can write a crontab of the system,"
-            " or the directory that it is in, would run commands as root"
+            "setting 'trust-crontabs' must be no with --system: every user who can write to a system crontab"
+            " or to its directory could run commands as root"
         )
     return Settings(**values)
 
@@ -65,7 +65,7 @@ def _read_directories(value: object) -> tuple[str, ...]:
 
 
 def _read_labels(setting: Setting, value: object) -> tuple[str, ...]:
-    """Return the labels of a text that has commas between them, or of a list of such texts."""
+    """Return the labels in a text, separated by commas, or in a list of such texts."""
     texts = (value,) if isinstance(value, str) else value
     if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
         raise PycrondError(f"setting '{setting.key}' must be a list of labels, not {value!r}")
@@ -77,7 +77,7 @@ def _read_labels(setting: Setting, value: object) -> tuple[str, ...]:
 
 
 def _check_cluster(setting: Setting, value: str) -> None:
-    """Check the settings about a cluster; empty is always allowed."""
+    """Check a setting that concerns the cluster. An empty value is always allowed."""
     if value and setting.is_secret:
         try:
             conninfo.check(value)
@@ -100,6 +100,6 @@ def _read_bool(setting: Setting, value: object) -> bool:
 
 def _read_number(setting: Setting, value: object) -> int:
     text = str(value)
-    if isinstance(value, bool) or not (text.isascii() and text.isdigit()) or len(text) > NUMBER_DIGITS_MOST:
+    if isinstance(value, bool) or not (text.isascii() and text.isdigit()) or len(text) > MAX_NUMBER_DIGITS:
         raise PycrondError(f"setting '{setting.key}' must be a whole number from 0, not '{value}'")
     return int(text)

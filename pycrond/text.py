@@ -8,11 +8,11 @@ from typing import overload
 from pycrond import clock
 
 CONTROLS = {code: f"^{chr(code ^ 0x40)}" for code in (*range(0x20), 0x7F)}
-"""The escapes of ASCII controls, as `str.translate` takes them."""
+"""The escapes of ASCII control characters: a table for `str.translate`."""
 OCTAL = {byte: f"\\{byte:03o}" for byte in range(0x80, 0x100)}
-"""The escapes of bytes beyond ASCII."""
+"""The escapes of bytes that are not ASCII."""
 
-# Letters and marks by category that show nothing: a joiner, Hangul and Khmer fillers, Mongolian selectors.
+# For Unicode these are letters and marks, but they are invisible: joiner, fillers, Mongolian selectors.
 _INVISIBLE = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u3164\uffa0"
 
 _ESCAPES = {
@@ -30,7 +30,7 @@ def counted(number: int, noun: str, form: str = "d") -> str:
 
 
 def visible(raw: bytes | str) -> str:
-    r"""Return output of a job, or a text, as text that a log line and a terminal can show.
+    r"""Return output of a job, or a text, as text that is safe in a log line and on a terminal.
 
     Printable UTF-8 and TAB stay. ASCII controls become ``^X``; bytes that are not UTF-8, C1 controls, and
     characters that are invisible, unassigned or change the writing direction become ``\ooo``, byte by byte.
@@ -47,7 +47,7 @@ def visible(raw: bytes | str) -> str:
 def _encoded(text: str) -> bytes:
     try:
         return text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:  # a lone surrogate that stands for no byte, as JSON can contain it
+    except UnicodeEncodeError:  # a lone surrogate that does not stand for a byte; JSON can contain one
         return text.encode("utf-8", "surrogatepass")
 
 
@@ -66,7 +66,7 @@ def printable(text: str) -> str:
 
 
 def printable_all(texts: Sequence[str]) -> Sequence[str]:
-    """Return each text as `printable` does; fast if none needs a change."""
+    """Return each text as `printable` returns it; fast if no text needs a change."""
     joined = "".join(texts)
     return texts if joined.isascii() and joined.isprintable() else [printable(text) for text in texts]
 
@@ -79,9 +79,8 @@ def storable(text: str) -> str:
 
 
 def split(text: str, size: int) -> list[str]:
-    """Split a text into pieces of at most `size` UTF-8 bytes, at least 4, without tearing a character.
-
-    An empty text is one empty piece.
+    """Split a text into pieces of at most `size` UTF-8 bytes, without splitting a character. `size` is at
+    least 4. An empty text is one empty piece.
     """
     data = text.encode()
     pieces, start = [], 0
@@ -108,7 +107,7 @@ def duration(seconds: float | None) -> str:
     if seconds is None:
         return ""
     if not math.isfinite(seconds):
-        return "?"  # a stored number that is none
+        return "?"  # a stored number that is infinite or NaN
     if seconds < 0:
         text = duration(-seconds)
         return text if text == "0 s" else f"-{text}"
@@ -130,7 +129,7 @@ def rfc3339(seconds: None) -> None: ...
 @overload
 def rfc3339(seconds: float | None) -> str | None: ...
 def rfc3339(seconds: float | None) -> str | None:
-    """Return a Unix time in UTC by RFC 3339, to the millisecond if it is not whole; None for None."""
+    """Return a Unix time as RFC 3339 text in UTC, with milliseconds unless they are 0; None for None."""
     if seconds is None:
         return None
     at = clock.at(seconds)
