@@ -12,12 +12,12 @@ from itertools import pairwise
 
 from pycrond.text import storable
 
-MAX_COMMAND = 400  # characters of a command that are looked at
+MAX_COMMAND = 400  # characters of a command that are parsed
 MAX_PROGRAM = 20  # characters
-MAX_NESTING = 3  # commands within arguments of sh -c
-DIGITS = 4  # of the hash, where they are enough
+MAX_NESTING = 3  # levels of sh -c
+DIGITS = 4  # digits of the hash in a name, if they identify the job
 HASH = re.compile(r"[0-9a-f]{12}(?:-[0-9]+)?")
-"""The end of a key that was made from the entry."""
+"""Matches the end of a key that contains the hash of the entry."""
 
 _QUOTES = r"""\\.|'[^']*'?|"(?:[^"\\]|\\.)*"?"""
 _TOKEN = re.compile(
@@ -38,9 +38,9 @@ _GUARDS = frozenset(
     for case esac in shift local read return
     """.split()  # noqa: SIM905 -- easier to read than a list
 )
-"""Commands that prepare or guard: they name a job only if it has nothing else."""
+"""Commands that prepare or test: they name a job only if it has no other command."""
 _HELPERS = frozenset(("true", "false", "sleep", "echo", "printf", "cat", "date", "pwd"))
-"""Commands that wait or report: they name a job only if it has nothing else but guards."""
+"""Commands that wait or print: they name a job only if its other commands are guards."""
 _WRAPPERS = {
     "env": ("uSC", 0),
     "nice": ("n", 0),
@@ -58,20 +58,20 @@ _WRAPPERS = {
     "xargs": ("IndPLs", 0),
     "cronitor": ("", 1),
 }
-"""Programs that start the one that matters: their short options with a value, and their own arguments."""
+"""Programs that start another program: their short options with a value, and their number of arguments."""
 _SHELLS = frozenset(("sh", "bash", "dash", "ash", "ksh", "mksh", "zsh", "su", "flock", "runuser"))
-"""Programs whose -c has a command."""
+"""Programs whose option -c has a command as its value."""
 _INTERPRETER = re.compile(r"(?:ba|da|a|k|mk|z)?sh|(?:python|pypy|perl|ruby|node|php|lua)[0-9.]*|java|Rscript")
 _OPTION_WITH_VALUE = {"W", "X", "I", "d", "o", "O", "D", "r"}
 
 
 def display_name(key: str, name: str | None, command: str) -> str:
-    """Return the name of a job for people: its own, or `backup.py~3f2a` from its command and its key."""
+    """Return the name of a job for people: its own, or one like `backup.py~3f2a` from its command and key."""
     return _display_name(key, name, command, DIGITS)
 
 
 def display_names(jobs: Iterable[tuple[str, str | None, str]]) -> dict[str, str]:
-    """Return the names by key of jobs given as key, name and command; with all digits where two are equal."""
+    """Return the names by key of jobs given as key, name and command. Equal names get all digits."""
     jobs = list(jobs)
     names = {key: display_name(key, name, command) for key, name, command in jobs}
     counts = Counter(names.values())
@@ -101,9 +101,9 @@ def _display_name(key: str, name: str | None, command: str, digits: int | None) 
 
 @lru_cache(maxsize=4096)
 def program(command: str) -> str:
-    """Return the program or script that matters in a command: letters, digits and . _ + @ - only.
+    """Return the main program or script of a command, with letters, digits and . _ + @ - only.
 
-    It is `job` where there is none.
+    It is `job` for a command without a program.
     """
     name = _program(storable(command)[:MAX_COMMAND], MAX_NESTING)
     return _safe(name) or "job"
@@ -115,7 +115,7 @@ def _safe(text: str) -> str:
 
 
 def _program(command: str, nesting: int) -> str:
-    names = [_of_words(words, nesting) for words in _simple_commands(command)]
+    names = [_weighted_name(words, nesting) for words in _simple_commands(command)]
     return max(names, key=lambda name: name[1], default=("", 0))[0]
 
 
@@ -138,26 +138,26 @@ def _unquoted(word: str) -> str:
     return _QUOTED.sub(lambda match: match[1] or match[2] or match[3] or "", word)
 
 
-def _of_words(words: Sequence[str], nesting: int) -> tuple[str, int]:
-    """Return the name of a simple command, and how well it names a job: from 0, nothing, to 3."""
-    place = 0
-    while place < len(words):
-        word = words[place]
+def _weighted_name(words: Sequence[str], nesting: int) -> tuple[str, int]:
+    """Return the name of a simple command and the weight of the name: 0 (no name) to 3 (names a job well)."""
+    index = 0
+    while index < len(words):
+        word = words[index]
         name = _base(word)
         if _ASSIGNMENT.match(word) or (
-            word in _PREFIXES and words[place + 1 : place + 2] not in (["-v"], ["-V"])
+            word in _PREFIXES and words[index + 1 : index + 2] not in (["-v"], ["-V"])
         ):
-            place += 1
+            index += 1
             continue
-        inner = _inner_command(words[place:]) if name in _SHELLS else None
+        inner = _inner_command(words[index:]) if name in _SHELLS else None
         if inner is not None and nesting:
             return _program(inner, nesting - 1) or name, 3
         if name not in _WRAPPERS:
-            return _of_program(name, words[place + 1 :])
-        after = _after_wrapper(words, place + 1, *_WRAPPERS[name])
+            return _weighted_program(name, words[index + 1 :])
+        after = _after_wrapper(words, index + 1, *_WRAPPERS[name])
         if after >= len(words):
             return name, 3
-        place = after
+        index = after
     return "", 0
 
 
@@ -166,31 +166,31 @@ def _base(word: str) -> str:
 
 
 def _inner_command(words: Sequence[str]) -> str | None:
-    """Return the command of `sh -c COMMAND`, also with other letters before the c."""
+    """Return the command of `sh -c COMMAND`; other letters may precede the c."""
     for option, value in pairwise(words[1:]):
         if re.fullmatch(r"-[a-zA-Z]*c|--command", option):
             return value
     return None
 
 
-def _after_wrapper(words: Sequence[str], place: int, with_value: str, own: int) -> int:
-    """Return the place of the program that a wrapper starts."""
-    while place < len(words):
-        word = words[place]
+def _after_wrapper(words: Sequence[str], index: int, with_value: str, argument_count: int) -> int:
+    """Return the index of the program that a wrapper starts."""
+    while index < len(words):
+        word = words[index]
         if word.startswith("-") and len(word) > 1:
-            place += 1 + (len(word) == 2 and word[1] in with_value)
+            index += 1 + (len(word) == 2 and word[1] in with_value)
         elif _ASSIGNMENT.match(word):
-            place += 1
-        elif own:
-            own -= 1
-            place += 1
+            index += 1
+        elif argument_count:
+            argument_count -= 1
+            index += 1
         else:
             break
-    return place
+    return index
 
 
-def _of_program(name: str, arguments: Sequence[str]) -> tuple[str, int]:
-    """Return the name and worth of a program: of an interpreter its script, of run-parts its directory."""
+def _weighted_program(name: str, arguments: Sequence[str]) -> tuple[str, int]:
+    """Return the name and weight of a program: the script of an interpreter, the directory of run-parts."""
     operands = [word for word in arguments if not word.startswith("-")]
     if name == "run-parts" and operands:
         return f"run-parts-{_base(operands[-1])}", 3

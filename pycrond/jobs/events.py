@@ -1,4 +1,4 @@
-"""Events that the subsystems emit: what happened to a run, as small immutable records."""
+"""Events that the subsystems emit: immutable records of changes of runs."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -14,16 +14,16 @@ class Started(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """A run is over, or could not be started."""
+    """A run ended, or could not be started."""
 
     run: int
     fire: Fire
     outcome: Outcome
     at: datetime
     duration: float | None
-    """Seconds; None where it was not measured."""
+    """Seconds; None if it was not measured."""
     printed: int
-    """Bytes of output; 1 while more may come, and where the run could not be started."""
+    """Bytes of output; 1 if more may come, or if the run could not be started."""
 
 
 class Skipped(NamedTuple):
@@ -35,7 +35,7 @@ class Skipped(NamedTuple):
 
 
 class Abandoned(NamedTuple):
-    """A further attempt was not started, by a rule or on request: its fire has failed."""
+    """A retry was not started, by a rule or on request: its fire has failed."""
 
     run: int
     fire: Fire
@@ -43,10 +43,10 @@ class Abandoned(NamedTuple):
 
 
 class Missed(NamedTuple):
-    """A fire, or several in a row, passed without a start: no daemon looked, or `within` was over."""
+    """One or several consecutive fires were not started: no daemon ran in time, or `within` was over."""
 
     run: int | None
-    """The row of the ledger that says so; None: the cluster's database says it of a shared job."""
+    """The row of the ledger that records it; None for a shared job: the cluster's database records it."""
     key: str
 
 

@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class FairQueue(Generic[T]):
-    """Things that wait, each for a user: in order for each user, and one of each user in turn."""
+    """Waiting things, each of a user: users take turns, and the things of each user keep their order."""
 
     def __init__(self) -> None:
         self._of_user: dict[str, deque[T]] = {}  # the user whose turn is next comes first
@@ -32,6 +32,6 @@ class FairQueue(Generic[T]):
         user = next(iter(self._of_user))
         things = self._of_user.pop(user)
         if len(things) > 1:
-            self._of_user[user] = things  # its next turn comes after those of all others
+            self._of_user[user] = things  # the user's next turn comes after the turns of all other users
         self._length -= 1
         return things.popleft()

@@ -9,11 +9,11 @@ MAX_RANDOM_DELAY = 24 * 60  # minutes
 
 
 def delay(job: Job, at: datetime, seed: str, dialect: str, cluster: str = "") -> int:
-    """The delay in seconds. RANDOM_DELAY, which Debian cron does not know, draws whole minutes, once for a
-    job and machine (`seed`); jitter draws for each fire.
+    """Return the delay in seconds. RANDOM_DELAY, which Debian cron does not have, draws whole minutes, once
+    for a job and machine (`seed`); jitter draws for each fire.
 
-    Both draws are hashes, so that a restart of the daemon does not draw again. Those of a shared job are the
-    same on all nodes: they come from the name of the `cluster`, where it is known.
+    Both draws are hashes, so that they are the same after a restart of the daemon. The draws of a shared job
+    are the same on all nodes: they use the name of the `cluster` if it is known.
     """
     if cluster and job.entry.options.is_shared:
         seed = cluster
@@ -24,12 +24,12 @@ def delay(job: Job, at: datetime, seed: str, dialect: str, cluster: str = "") ->
 
 
 def longest_delay(job: Job) -> timedelta:
-    """The longest delay that a fire of a job can have, in whatever dialect."""
+    """Return the longest delay that a fire of a job can have in any dialect."""
     return timedelta(seconds=job.entry.options.jitter, minutes=_random_delay(job))
 
 
 def _random_delay(job: Job) -> int:
-    """The value of RANDOM_DELAY in minutes; 0 where there is none, or none that is valid."""
+    """Return the value of RANDOM_DELAY in minutes; 0 if it is missing or invalid."""
     text = dict(job.entry.environment).get("RANDOM_DELAY", "")
     is_valid = text.isascii() and text.isdigit() and len(text) < 9
     return min(int(text), MAX_RANDOM_DELAY) if is_valid else 0

@@ -1,4 +1,4 @@
-"""An entry of a crontab, and the job that it becomes when its user is known."""
+"""An entry of a crontab, and the job that is made from it when its user is known."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -21,13 +21,13 @@ class Entry(NamedTuple):
     file: str
     line: int
     user: str | None
-    """From the user column or the name of a crontab in the spool; None is the daemon's user."""
+    """From the user column or the name of a crontab in the spool; None stands for the daemon's user."""
     schedule: "Schedule | None"
     """None for @reboot."""
     schedule_text: str
-    """As written, with single blanks: ``*/5 * * * *``, ``@daily``."""
+    """The text in the crontab, with single blanks: ``*/5 * * * *``, ``@daily``."""
     zone: str | None
-    """The time zone of the schedule; None is the daemon's. UTC for a schedule that counts in UTC."""
+    """The time zone of the schedule; None stands for the daemon's. UTC for a schedule that counts in UTC."""
     command: str
     stdin: str
     environment: tuple[tuple[str, str], ...]
@@ -50,7 +50,7 @@ class Job(NamedTuple):
 
     @property
     def has_own_name(self) -> bool:
-        """Return whether the key is made of the entry's name, and not of a hash of the entry."""
+        """Return whether the key contains the entry's name, and not a hash of the entry."""
         return self.key == f"{self.user}/{self.entry.options.name}"
 
     @property
@@ -62,8 +62,8 @@ class Job(NamedTuple):
 def make_jobs(entries: Iterable[Entry], user: str) -> list[Job]:
     """Return a job for each entry. `user` is the user of entries without a user column.
 
-    The key of a second entry with the same user and name has the hash of the entry; further entries with the
-    same key get ``-2``, ``-3`` appended.
+    The key of a second entry with the same user and name contains the hash of the entry. Further entries with
+    the same key get ``-2``, ``-3`` appended.
     """
     keys: set[str] = set()
     copies: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""The readers of the options' values. A ValueError says which values are accepted."""
+"""Functions that read the values of options. The text of their ValueError describes the accepted values."""
 
 import re
 from collections.abc import Callable
@@ -10,18 +10,18 @@ BLOCK = 4096  # bytes
 MAX_PATH = 4000  # characters
 MAX_DURATION = 36_500 * 86_400  # seconds
 GLOBAL_PREFIX = "global:"
-"""Of a lock that the jobs of all users share."""
+"""The prefix of a lock that the jobs of all users share."""
 CLUSTER_PREFIX = "cluster:"
-"""Of a lock that all nodes of a cluster share; `GLOBAL_PREFIX` may follow."""
+"""The prefix of a lock that all nodes of a cluster share; `GLOBAL_PREFIX` may follow."""
 SHARED_PREFIX = "one:"
-"""Of the label of nodes of which one runs the job."""
+"""The prefix of a label: only one of the nodes with the label runs each fire."""
 
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _SIZE_BYTES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
 def duration(text: str) -> float:
-    """Return seconds, as an int if they are a whole number."""
+    """Return a number of seconds, as an int if it is whole."""
     if text == "0":
         return 0
     match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhd])", text)
@@ -63,7 +63,7 @@ def integer(first: int, last: int) -> Callable[[str], int]:
 
 
 def matching(pattern: str, description: str) -> Callable[[str], str]:
-    """Return a reader that accepts the texts that a pattern describes."""
+    """Return a reader that accepts the texts that match a pattern."""
 
     def read(text: str) -> str:
         if not re.fullmatch(pattern, text):
@@ -85,8 +85,8 @@ path = matching(
 
 
 def lock_name(text: str) -> str:
-    """Return the name of a lock of the job's user, or with the prefix `global:` of all users. Before that,
-    `cluster:` makes it a lock of all nodes.
+    """Return the name of a lock of the job's user. With the prefix `global:` it is a lock of all users, with
+    `cluster:` or `cluster:global:` a lock of all nodes.
     """
     name = job_name(text.removeprefix(CLUSTER_PREFIX).removeprefix(GLOBAL_PREFIX))
     for prefix in (GLOBAL_PREFIX, CLUSTER_PREFIX):
@@ -96,7 +96,7 @@ def lock_name(text: str) -> str:
 
 
 def nodes(text: str) -> str:
-    """Return the nodes on which a job runs: all, one, those with a label, or one of those."""
+    """Return the nodes on which a job runs: `every`, `one`, a label (all nodes with it), or `one:LABEL`."""
     if text not in RESERVED_LABELS and not is_label(text.removeprefix(SHARED_PREFIX)):
         raise ValueError(f"every, one, or {LABEL_FORM}, after one: or alone")
     return text
@@ -117,7 +117,7 @@ def size(text: str) -> int:
 
 
 def size_or_none(text: str) -> int:
-    """Return a number of bytes: 0, or a block of a disk at least."""
+    """Return a number of bytes: 0, or at least one block of a disk."""
     number = 0 if text == "0" else size(text)
     if 0 < number < BLOCK:
         raise ValueError("a size of at least 4k, or 0")
@@ -125,7 +125,7 @@ def size_or_none(text: str) -> int:
 
 
 def processors(text: str) -> float:
-    """Return a number of processors, 1 for the whole time of one."""
+    """Return a number of processors; 1 is the full time of one processor."""
     match = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)(%?)", text)
     share = float(match[1]) / (100 if match[2] else 1) if match else 0
     if not share:
@@ -169,5 +169,5 @@ def yes_no(text: str) -> bool:
 
 
 def yes_no_or(word: str) -> Callable[[str], bool | str]:
-    """Return a reader that accepts `yes`, `no` and a word."""
+    """Return a reader that accepts `yes`, `no` and the given word."""
     return lambda text: text if choice("yes", "no", word)(text) == word else text == "yes"

@@ -23,7 +23,7 @@ class Options:
     overlap: Overlap = "allow"
     lock: str | None = None
     missed: Missed | None = None
-    """None: cron's rule for clock steps, and `skip` for fire times that passed while no daemon ran."""
+    """None: cron's rule for clock changes, and `skip` for fire times that passed while no daemon ran."""
     within: float | None = None
     retries: int = 0
     retry_delay: float = 60
@@ -42,12 +42,12 @@ class Options:
     expect: float | None = None
     ping: str | None = None
     ping_output: str = "10k"
-    """A size, with `always:` before it if successes send output, too; `0`: none."""
+    """A size; with `always:` before it, successes also send output; `0`: no output."""
     ping_redirects: bool = False
     log: bool | Literal["split"] = True
-    """`split`: as `yes`, and standard output and standard error are told apart."""
+    """`split`: like `yes`, and standard output and standard error are stored as separate streams."""
     dir: str | None = None
-    """A path, which may begin with `~/` or be relative to HOME, like those of the next two."""
+    """A path. It may begin with `~/` or be relative to HOME, as may `env_file` and `output`."""
     env_file: str | None = None
     """A path; with `-` before it, the file may be missing."""
     umask: str | None = None
@@ -69,7 +69,7 @@ class Options:
 
     @property
     def may_be_mailed(self) -> bool:
-        """Return whether a run's output may go by mail."""
+        """Return whether a run's output may be sent by mail."""
         return self.mail != "never" and self.mailto != ""
 
     @property
@@ -79,13 +79,13 @@ class Options:
 
     @property
     def label(self) -> str | None:
-        """The label of the nodes on which the job may run; None: on all of them."""
+        """The label of the nodes on which the job may run; None: all nodes."""
         word = self.on.removeprefix(SHARED_PREFIX)
         return None if word in RESERVED_LABELS else word
 
     @property
     def cluster_lock(self) -> str | None:
-        """The name of the job's lock in the cluster, as it is written: after `cluster:`."""
+        """The name of the job's lock in the cluster: the text after `cluster:`; None without such a lock."""
         lock = self.lock or ""
         return lock.removeprefix(CLUSTER_PREFIX) if lock.startswith(CLUSTER_PREFIX) else None
 
@@ -96,12 +96,12 @@ class Options:
 
     @property
     def needs_spawner(self) -> bool:
-        """Return whether only the process that is to become the run can do what the options say."""
+        """Return whether only the process that executes the command can apply the options."""
         return any((self.dir, self.env_file, self.umask, self.output))
 
     @property
     def is_unconditional(self) -> bool:
-        """Return whether a fire of such a job starts whatever else runs, a pause and `max-running` apart."""
+        """Return whether a fire starts whatever else runs; only a pause or `max-running` can prevent it."""
         return self.overlap == "allow" and self.lock is None and self.within is None
 
 
@@ -117,8 +117,8 @@ class Option(NamedTuple):
     name: str
     read: Callable[[str], Value]
     needs_root: Callable[[Value], bool]
-    """Returns whether only root's crontabs may have a value: one that the kernel refuses to a user's process,
-    or that concerns other users.
+    """Returns whether only root's crontabs may have the value: the kernel refuses it to a user's process, or
+    it concerns other users.
     """
 
     @property
@@ -144,7 +144,7 @@ def is_realtime(value: Value) -> bool:
 
 
 def is_global(value: Value) -> bool:
-    """Return whether a lock is shared by the jobs of all users."""
+    """Return whether the jobs of all users share a lock."""
     return str(value).removeprefix(CLUSTER_PREFIX).startswith(GLOBAL_PREFIX)
 
 
@@ -201,7 +201,7 @@ def to_json(options: Options) -> dict[str, object]:
 
 
 def from_json(document: Mapping[str, Any]) -> Options:
-    """Return the options that `to_json` wrote; unknown names and impossible values are ignored."""
+    """Return the options in a document of `to_json`; unknown names and impossible values are ignored."""
     known = {name.replace("-", "_"): value for name, value in document.items()}
     if isinstance(known.get("success"), list):
         known["success"] = tuple(known["success"])
@@ -215,7 +215,7 @@ def from_json(document: Mapping[str, Any]) -> Options:
 
 
 def _is_possible(value: object, kind: Any) -> bool:
-    """Return whether a value may be that of a field with this type."""
+    """Return whether a field of this type may have the value."""
     if isinstance(value, tuple):
         return kind == tuple[int, ...] and all(type(part) is int for part in value)
     kinds = (kind,) if get_origin(kind) is Literal else get_args(kind) or (kind,)

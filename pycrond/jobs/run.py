@@ -1,7 +1,7 @@
-"""Fires and runs: a job and the minute it is due, and one execution of it with its states and reasons.
+"""Fires and runs: a job with the minute at which it is due, and an execution with its states and reasons.
 
-Everything about the states of a run is in this module: the states, the reasons, and the table of allowed
-transitions. `docs/design.md` has a picture of the table, held by a test.
+This module defines everything about the states of a run: the states, the reasons, and the table of allowed
+transitions. `docs/design.md` has a picture of the table; a test compares the two.
 """
 
 import enum
@@ -19,9 +19,9 @@ class State(enum.StrEnum):
     """The state of a run, as the ledger and ``--json`` name it."""
 
     CLAIMED = "claimed"
-    """Written down; its command has not been started."""
+    """Recorded; its command has not been started."""
     WAITING = "waiting"
-    """Written down; it starts at a later time, or when another run has ended."""
+    """Recorded; it starts at a later time, or when another run has ended."""
     RUNNING = "running"
     """Its command was started."""
     SUCCEEDED = "succeeded"
@@ -35,15 +35,15 @@ class State(enum.StrEnum):
     SKIPPED = "skipped"
     """Never started, by a rule."""
     MISSED = "missed"
-    """Never started: its time had passed, because no daemon looked or `within` was over."""
+    """Never started: its time had passed, because no daemon ran then or `within` was over."""
     LOST = "lost"
-    """Written down, and certainly not started: the daemon died."""
+    """Recorded, and certainly not started: the daemon died."""
     UNKNOWN = "unknown"
     """Perhaps started; its end is not known."""
 
     @classmethod
     def _missing_(cls, _value: object) -> "State":
-        """Return the state for a stored word that is none."""
+        """Return UNKNOWN for a stored word that is not a state."""
         return cls.UNKNOWN
 
 
@@ -51,7 +51,7 @@ class Reason(enum.StrEnum):
     """The reason for a state: a code, stored in the ledger beside the text for people."""
 
     NONE = ""
-    """None is needed: the run started, or ended by itself."""
+    """No reason is needed: the run started, or ended by itself."""
     OVERLAP = "overlap"
     """A run of the same job is still running."""
     REPLACED = "replaced"
@@ -59,7 +59,7 @@ class Reason(enum.StrEnum):
     LOCK = "lock"
     """Another run holds the job's lock."""
     QUEUE_FULL = "queue-full"
-    """A run of the same job waits already."""
+    """Another run of the same job already waits."""
     MAX_RUNNING = "max-running"
     """`max-running` jobs are running."""
     PAUSED = "paused"
@@ -67,46 +67,46 @@ class Reason(enum.StrEnum):
     WITHIN = "within"
     """It could not start within the time that the option `within` allows."""
     REMOVED = "removed"
-    """The job's line is gone."""
+    """The job's entry is no longer in a crontab."""
     DAEMON_DOWN = "daemon-down"
-    """No daemon ran, or it was held up."""
+    """No daemon ran, or it was delayed."""
     CLOCK_STEP = "clock-step"
-    """The clock was turned."""
+    """The clock was set forward or back."""
     SUSPENDED = "suspended"
     """The machine slept."""
     DISK_FULL = "disk-full"
-    """The disk was full, and a crash followed."""
+    """The disk was full, and then the daemon crashed."""
     START_FAILED = "start-failed"
     """The command could not be started."""
     ACCOUNT = "account"
-    """The account of its user is gone, has another uid or has expired."""
+    """The account of its user does not exist any more, has another uid, or has expired."""
     TIMEOUT = "timeout"
     """The run took longer than its `timeout`."""
     KILL = "kill"
-    """`pycrond kill` ended it, or withdrew it while it waited."""
+    """`pycrond kill` ended it, or cancelled it while it waited."""
     SIGNAL = "signal"
     """`pycrond kill --signal` sent a signal that ends most programs."""
     STOP = "stop"
     """`pycrond stop --kill-jobs`, or a stop with `stop-jobs=term`, ended it."""
     ELSEWHERE = "elsewhere"
-    """Another node of the cluster has the fire."""
+    """Another node of the cluster is to run the fire."""
     NO_NODE = "no-node"
     """No node of the cluster may run it."""
     NO_DATABASE = "no-database"
-    """The cluster's database did not say in time whose it is."""
+    """The cluster's database did not answer in time which node is to run it."""
     STATUS_UNKNOWN = "status-unknown"
     """It ended while no keeper watched it, or the machine died."""
     START_UNKNOWN = "start-unknown"
-    """The daemon died in the instant of its start."""
+    """The daemon died while it started the command."""
 
     @classmethod
     def _missing_(cls, _value: object) -> "Reason":
-        """Return the reason for a stored word that is none."""
+        """Return NONE for a stored word that is not a reason."""
         return cls.NONE
 
 
 _WORDS = {Reason.REPLACED: "overlap", Reason.SIGNAL: "kill"}
-"""The word that begins a text, where it is not the code itself."""
+"""The first word of a cause's text, if it differs from the reason's code."""
 
 
 class Cause(NamedTuple):
@@ -117,7 +117,7 @@ class Cause(NamedTuple):
 
     @classmethod
     def of(cls, reason: Reason, details: str) -> "Cause":
-        """The cause whose text is the reason's word and the details."""
+        """Return a cause whose text is the reason's word and the details."""
         return cls(reason, f"{_WORDS.get(reason, reason)}: {details}".removesuffix(": "))
 
 
@@ -125,10 +125,10 @@ NO_CAUSE = Cause()
 NO_LABEL = Cause.of(Reason.ELSEWHERE, "this node does not have the label")
 
 ENDS = frozenset({State.SUCCEEDED, State.FAILED, State.TIMED_OUT, State.KILLED, State.LOST, State.UNKNOWN})
-"""The states of a run that was started, or may have been, and is over."""
+"""The states of a run that has ended."""
 
 NOT_STARTED = frozenset({State.SKIPPED, State.MISSED})
-"""The states of a fire that became no run."""
+"""The states of a fire that did not become a run."""
 
 BAD_ENDS = frozenset({*ENDS, State.MISSED}) - {State.SUCCEEDED}
 """The states of runs and fires that did not go well."""
@@ -137,7 +137,7 @@ OPEN = frozenset({State.CLAIMED, State.WAITING, State.RUNNING})
 """The states of a run that is not over."""
 
 TRANSITIONS: Mapping[State | None, frozenset[State]] = {
-    # A new ledger learns of running runs; fires that were passed over are written down as such at once.
+    # A new ledger records runs that already run. Missed and skipped fires are recorded as such at once.
     None: frozenset({State.CLAIMED, State.WAITING, State.RUNNING, State.UNKNOWN}) | NOT_STARTED,
     State.CLAIMED: frozenset(
         {State.WAITING, State.RUNNING, State.FAILED, State.KILLED, State.LOST, State.UNKNOWN}
@@ -158,7 +158,7 @@ class IllegalTransitionError(Exception):
 
 
 def check_transition(run: int, before: State | None, after: State) -> None:
-    """Raise IllegalTransitionError unless the table has this step."""
+    """Raise IllegalTransitionError unless the table allows the transition."""
     if after not in TRANSITIONS[before]:
         raise IllegalTransitionError(run, before, after)
 
@@ -168,16 +168,16 @@ class Fire(NamedTuple):
 
     job: Job
     at: datetime
-    """The instant it is due, aware UTC."""
+    """The instant at which it is due, aware UTC."""
     wall: int | None
-    """The wall-clock minute it is named after, in the job's zone; None for @reboot and for a run by hand. Two
-    fires that a change of clocks moved to one instant differ in it."""
+    """The wall minute that identifies the fire, in the job's zone; None for @reboot and for a run by hand. If
+    a clock change moves two fires to one instant, they differ in it."""
     fold: int = 0
     era: int = 0
-    """Tells minutes apart that come again because the clock was turned back."""
+    """Distinguishes minutes that come again because the clock was set back."""
     trigger: Trigger = "schedule"
     start_at: datetime | None = None
-    """When to start it, if that is later than now."""
+    """The time at which it starts, if it is delayed."""
     attempt: int = 1
 
 
@@ -192,7 +192,7 @@ class Run:
 
     @classmethod
     def claimed(cls, number: int, fire: Fire) -> "Run":
-        """A new run, which waits if it is to start later."""
+        """Return a new run, which is waiting if its start is delayed."""
         state = State.WAITING if fire.start_at else State.CLAIMED
         check_transition(number, None, state)
         return cls(number, fire, state)
@@ -202,15 +202,13 @@ class Run:
         return self.fire.job
 
     def enter(self, state: State, cause: Cause = NO_CAUSE) -> None:
-        """Change the state. Raises IllegalTransitionError, and changes nothing, where the table has no such
-        step.
-        """
+        """Change the state. Raises IllegalTransitionError, and changes nothing, if the table forbids it."""
         check_transition(self.id, self.state, state)
         self.state, self.cause = state, cause
 
 
 class Outcome(NamedTuple):
-    """The end of a run: by an exit status or a signal, or by neither where that is not known."""
+    """The end of a run: an exit status or a signal; neither if it is not known."""
 
     state: State
     cause: Cause = NO_CAUSE

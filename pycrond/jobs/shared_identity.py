@@ -1,10 +1,10 @@
-"""The identity of a cluster, from which jobs draw that only one of its nodes runs. Pure."""
+"""The identity of a cluster, from which shared jobs draw their random delays and minutes. Pure."""
 
 from typing import NamedTuple
 
 
 class SharedIdentity(NamedTuple):
-    """The cluster's name and time zone, which its database has. The name is empty until both are known: until
+    """The cluster's name and time zone, from its database. The name is empty until both are known: until
     then, shared jobs draw from the machine's id and follow its time zone.
     """
 

@@ -1,4 +1,4 @@
-"""The share of each user in what all users of a daemon use together. Pure."""
+"""The share of each user in the resources that all users of a daemon share. Pure."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -6,7 +6,7 @@ from typing import NamedTuple
 from pycrond.settings import Settings
 
 MAX_RUNNING = 1000  # runs of a user at once, where `max-running-user` is 0 and descriptors suffice
-FDS_OF_A_RUN = 4  # at most: two FIFOs with `log=split`, the spool, and the pidfd of an adopted process
+FDS_PER_RUN = 4  # at most: two FIFOs with `log=split`, the spool, and the pidfd of an adopted process
 
 
 class Shares(NamedTuple):
@@ -17,20 +17,20 @@ class Shares(NamedTuple):
     running: int
     """Runs at once, and outputs that processes of ended runs still hold open."""
     waiting: int
-    """Fires that wait for another run, a lock or a place."""
+    """Fires that wait for another run, a lock or `max-running`."""
     catch_ups: int
-    """Missed fires that are caught up, of those that one absence or clock change has passed over."""
+    """Missed fires that are caught up after one absence or clock change."""
     spooled: int
     """Bytes of output that wait for syslog."""
 
     @classmethod
     def of(cls, settings: Settings, own: str, max_fds: int) -> "Shares":
-        """The shares under these settings. `max_fds` is the number of descriptors that the daemon may open.
+        """Return the shares. `max_fds` is the number of descriptors that the daemon may open.
 
-        `max-running-user` 0 leaves others at least a quarter of `max-running` (one place, if it is not 1) and
-        half of the descriptors.
+        With `max-running-user` 0, a user leaves at least a quarter of `max-running` (at least one run, unless
+        it is 1) and half of the descriptors to other users.
         """
-        running = settings.max_running_user or min(MAX_RUNNING, max(1, max_fds // (2 * FDS_OF_A_RUN)))
+        running = settings.max_running_user or min(MAX_RUNNING, max(1, max_fds // (2 * FDS_PER_RUN)))
         if settings.max_running and not settings.max_running_user:
             running = min(running, max(1, min(settings.max_running - 1, settings.max_running * 3 // 4)))
         return cls(
@@ -46,5 +46,5 @@ class Shares(NamedTuple):
         return user not in {"root", self.own}
 
     def free_places(self, user: str, held: Mapping[str, int]) -> int | None:
-        """Return how many more runs a user may have, if it holds so many places; None: no limit applies."""
+        """Return how many more runs a user may have; `held` counts each user's places. None: no limit."""
         return max(0, self.running - held.get(user, 0)) if self.running and self.is_limited(user) else None

@@ -2,8 +2,8 @@
 
 A day is an int: days since 1970-01-01. A set of numbers is a bit mask: bit n stands for n. croniter
 computes the days of each single term (the 1st, the 2nd, ..., Sundays, ..., the last days of the months), and
-this module combines them. All schedules share the results of a term, so a thousand schedules cost no more
-than these few terms.
+this module combines them. All schedules share the days of a term, so that a thousand schedules cost no more
+than the few terms they use.
 """
 
 import sys
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 FIRST_DAY = date(4, 1, 1).toordinal() - EPOCH_ORDINAL
 LAST_DAY = date(9999, 12, 29).toordinal() - EPOCH_ORDINAL
-"""Far enough from the limits of `datetime` that no time zone and no block crosses them."""
+"""The range of days is so far from the limits of `datetime` that no time zone and no block crosses them."""
 
 ALL_DAYS = 0xFFFFFFFE  # 1-31
 ALL_MONTHS = 0x1FFE  # 1-12
@@ -29,12 +29,12 @@ MONTH_LENGTHS = (0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 BLOCK_BITS = 6
 BLOCK_DAYS = 1 << BLOCK_BITS
-"""Days are computed and cached in blocks of this many, each block as a bit mask."""
+"""The number of days in a block. Days are computed and cached in blocks, each as a bit mask."""
 
 FULL_BLOCK = (1 << BLOCK_DAYS) - 1
 
 BLOCKS_AHEAD = 50 * 366 // BLOCK_DAYS
-"""The limit of a search for the next day. 29 February falls on each weekday at least every 40 years."""
+"""The limit of a search for the next day, in blocks: 29 February falls on each weekday every 40 years."""
 
 
 def bit_mask(numbers: Iterable[int]) -> int:
@@ -55,9 +55,9 @@ def lowest_bit(bits: int) -> int:
 class DayPart(NamedTuple):
     """The canonical form of the day-of-month, month and day-of-week fields, without days that no month has.
 
-    With `day_or` a day matches either of the two day fields, else both. A field that restricts nothing is
-    full. `specials` are terms of the day-of-month field (`L`, `LW`, `L-3`, `15W`), `special_weekdays` of the
-    day-of-week field (`5L`, `1#2`, numbers only); both are sorted.
+    With `day_or` a day must match one of the two day fields, else both. A field that restricts nothing is
+    full. `specials` are terms of the day-of-month field (`L`, `LW`, `L-3`, `15W`), `special_weekdays` are
+    terms of the day-of-week field (`5L`, `1#2`, numbers only); both are sorted.
     """
 
     days_of_month: int
@@ -73,7 +73,7 @@ NO_DAY = DayPart(0, 0, 0, day_or=False)
 
 
 def canonical(part: DayPart) -> DayPart:
-    """Return one day part for all that have the same days, as far as simple rules can tell."""
+    """Return the canonical day part: equal for day parts with equal days, as far as simple rules can tell."""
     every_day, every_weekday, nothing = (ALL_DAYS, ()), (ALL_WEEKDAYS, ()), (0, ())
     month = _existing_days(part)
     week = (part.days_of_week, part.special_weekdays)
@@ -92,7 +92,7 @@ def canonical(part: DayPart) -> DayPart:
 
 
 def _existing_days(part: DayPart) -> tuple[int, tuple[str, ...]]:
-    """Return the day-of-month field without days that none of the months has."""
+    """Return the day-of-month field without the days that do not exist in any of the months."""
     longest = max((MONTH_LENGTHS[month] for month in numbers_in(part.months)), default=0)
     existing = ALL_DAYS & ((2 << longest) - 1)
     days = part.days_of_month & existing
@@ -102,7 +102,7 @@ def _existing_days(part: DayPart) -> tuple[int, tuple[str, ...]]:
 
 
 def _days_before_end(term: str) -> int:
-    """3 for ``L-3``; 0 for every other special term."""
+    """Return 3 for ``L-3`` and 0 for every other special term."""
     return int(term[2:]) if term.startswith("L-") else 0
 
 
@@ -146,7 +146,7 @@ def days_of(part: DayPart) -> Days | None:
 
 
 def _days_in_block(part: DayPart, block: int) -> int:
-    """Return the days of a part in one block. Asks croniter for no more than is needed."""
+    """Return the days of a part in one block. croniter computes only the terms that are needed."""
     allowed = FULL_BLOCK if part.months == ALL_MONTHS else _days_of_months(part.months, block)
     if not allowed:
         return 0
@@ -211,7 +211,7 @@ def _before_month_end(term: str, block: int) -> int:
 
 @lru_cache(maxsize=65_536)
 def _croniter_days(expression: str, block: int) -> int:
-    """Return the days of a block that croniter gives for an expression that has some in every year."""
+    """Return the days of a block by croniter, for an expression that has days in every year."""
     croniter = _import_croniter()
     start, bits = block << BLOCK_BITS, 0
     with suppress(croniter.CroniterBadDateError, OverflowError, ValueError):  # the calendar ends in 9999
@@ -231,8 +231,8 @@ def _croniter(expression: str) -> "croniter":
 def _import_croniter() -> Any:
     """Import croniter at its first use: it takes 45 ms, and few schedules need it.
 
-    During its import it asks platform.architecture() whether this is a 32-bit Python, which runs file(1) from
-    PATH. A daemon, above all root's, must not start that, so the import gets the answer from here.
+    During its import, croniter calls platform.architecture(), which runs file(1) from PATH. A daemon, above
+    all root's, must not run that program, so the import gets a function that returns the answer.
     """
     import platform  # noqa: PLC0415
 

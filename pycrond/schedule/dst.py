@@ -1,4 +1,4 @@
-"""The DST rule: when a daemon runs a schedule in a time zone whose offset changes (as Debian's cron does).
+"""The DST rule of Debian's cron: the times at which schedules run when the wall clock of a zone moves.
 
 Pure. A *wall minute* is an int: minutes from 1970-01-01T00:00 of a time zone's wall clock.
 """
@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 
 class ClockStep(NamedTuple):
-    """The wall minutes that are due when the clock shows a new minute: of wildcard schedules those from
-    `wild_from`, of fixed-time schedules those from `fixed_from`, up to that minute. A start after it: none.
+    """The wall minutes that are due when the clock shows a new minute: from `wild_from` (wildcard schedules)
+    or `fixed_from` (fixed-time schedules) up to the new minute. A start after the new minute means none.
     """
 
     wild_from: int
@@ -18,7 +18,7 @@ class ClockStep(NamedTuple):
 
 
 def step(through: int, wall: int) -> ClockStep:
-    """Apply cron's rule (with Debian's bounds): the clock shows `wall`, jobs have run up to `through`."""
+    """Apply cron's rule, with Debian's limits: the clock shows `wall`, and jobs have run up to `through`."""
     ahead = wall - through
     if -180 < ahead <= 0:  # set back: fixed times wait until the clock shows a minute that has not run
         return ClockStep(wall, wall + 1, through)

@@ -1,4 +1,4 @@
-"""The fire times of a schedule in a time zone: those of a daemon that runs without a break. Pure."""
+"""The fire times of a schedule in a time zone, for a daemon that runs without a break. Pure."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -8,7 +8,7 @@ from pycrond.schedule.dst import ClockStep, step
 from pycrond.schedule.schedule import Schedule
 from pycrond.schedule.timezone import DAY, LAST_TICK, OffsetPeriod, Zone, instant, tick_from
 
-WEEK = 7 * DAY  # minutes; an older change of the offset has no effect any more
+WEEK = 7 * DAY  # minutes; a change of the offset that is older than this no longer has an effect
 
 
 class FireTime(NamedTuple):
@@ -17,20 +17,20 @@ class FireTime(NamedTuple):
     at: datetime
     """The instant at which it is due: UTC, a whole minute."""
     wall: int
-    """The wall minute that the schedule names. A clock that was set forward may never have shown it."""
+    """The wall minute that the schedule names. If the clock was set forward, it may not have shown it."""
     fold: int
     """1 for the second occurrence of the wall minute."""
 
 
 class Stretch(NamedTuple):
-    """The wall minutes later than `after` up to `last`, which a daemon processes in one period of a zone."""
+    """The wall minutes after `after`, up to `last`, that a daemon processes in one period of a zone."""
 
     zone: Zone
     period: OffsetPeriod
     after: int
     last: int
     due_tick: int | None = None
-    """The tick at which all of them are due, because a change of the offset has skipped them."""
+    """The tick at which all these minutes are due, because a change of the offset has skipped them."""
 
     def walls(self, schedule: Schedule) -> Iterator[int]:
         """Return the wall minutes of a schedule in the stretch."""
@@ -49,8 +49,8 @@ def fire_times(
 ) -> Iterator[FireTime]:
     """Yield the fire times of a schedule from `start` (inclusive) to `until` (exclusive), in order.
 
-    They are those of a daemon that has been running since long before `start`: `step` is applied at every
-    change of the zone's offset. Fixed times that are moved to one instant are all yielded.
+    These are the fire times of a daemon that has run since long before `start`: `step` is applied at every
+    change of the zone's offset. If several fixed times are moved to one instant, all of them are yielded.
     """
     for stretch in stretches(schedule, zone, start, until):
         for wall in stretch.walls(schedule):
@@ -72,14 +72,14 @@ def stretches(
             if period.start >= first:
                 due_from = change.wild_from if schedule.wildcard else change.fixed_from
                 yield Stretch(zone, period, due_from - 1, wall, period.start)
-            waits_for = wall if schedule.wildcard else max(wall, change.through)
-            after = max(waits_for, first + period.offset - 1)
+            through = wall if schedule.wildcard else max(wall, change.through)
+            after = max(through, first + period.offset - 1)
             yield Stretch(zone, period, after, min(period.end, end) - 1 + period.offset)
 
 
 def processed_through(zone: Zone, at: datetime) -> int:
-    """Return the wall minute up to which a daemon that has long been running has run fixed-time jobs by `at`.
-    While the clock repeats an hour this is later than the minute that it shows.
+    """Return the wall minute up to which a daemon that has run for a long time has run fixed-time jobs at
+    `at`. While the clock repeats an hour, it is later than the minute that the clock shows.
     """
     tick = tick_from(at)
     through = zone.wall(at)

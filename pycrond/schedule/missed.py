@@ -1,6 +1,6 @@
-"""Fire times that passed while no daemon looked: it was down, the machine slept, the clock was set forward.
+"""Missed fire times: no daemon ran, the machine slept, or the clock was set forward.
 
-Pure. All missed fire times of a job form one gap and are counted without visiting each of them.
+Pure. All missed fire times of a job form one gap. They are counted without computing each one.
 """
 
 from collections.abc import Iterable, Iterator
@@ -25,7 +25,7 @@ class Gap:
 
 
 def find_gap(schedule: Schedule, zone: Zone, start: datetime, until: datetime) -> Gap | None:
-    """Return the gap of the fire times from `start` (inclusive) to `until` (exclusive); None if none."""
+    """Return the gap of the fire times from `start` (inclusive) to `until` (exclusive); None without any."""
     missed = [
         stretch
         for stretch in stretches(schedule, zone, start, until)
@@ -39,7 +39,7 @@ def find_gap(schedule: Schedule, zone: Zone, start: datetime, until: datetime) -
 
 
 def _last_wall(stretch: Stretch, schedule: Schedule) -> int:
-    """Return the last wall minute of a schedule in a stretch that has some (search in doubling windows)."""
+    """Return the last wall minute of a schedule in a stretch, which must have one. Windows double in size."""
     window = DAY
     while True:
         walls = list(stretch._replace(after=max(stretch.after, stretch.last - window)).walls(schedule))
@@ -49,7 +49,7 @@ def _last_wall(stretch: Stretch, schedule: Schedule) -> int:
 
 
 def _count(stretch: Stretch, schedule: Schedule) -> int:
-    """Return the number of wall minutes of a schedule in a stretch; calculate those of whole days."""
+    """Return the number of wall minutes of a schedule in a stretch; those of whole days are calculated."""
     after, last = stretch.after, stretch.last
     if schedule.period:
         return max(0, last // schedule.period - after // schedule.period)
@@ -75,7 +75,7 @@ def _count_days(schedule: Schedule, first: int, end: int) -> int:
 def latest_fire_times(
     schedule: Schedule, zone: Zone, start: datetime, until: datetime, most: int
 ) -> list[FireTime]:
-    """Return the last fire times from `start` (inclusive) to `until` (exclusive), at most so many, in order.
+    """Return the last `most` fire times from `start` (inclusive) to `until` (exclusive), in order.
 
     The search goes back from `until` in doubling windows: its cost grows with `most`, not with the span.
     """
@@ -91,7 +91,7 @@ def latest_fire_times(
 def find_gaps(
     jobs: Iterable[tuple[T, Schedule, Zone]], start: datetime, until: datetime
 ) -> Iterator[tuple[T, Gap]]:
-    """Yield each job that has a gap, and its gap; equal schedules in one zone are computed once."""
+    """Yield each job that has a gap, with the gap; equal schedules in one zone are computed once."""
     known: dict[tuple[Schedule, str], Gap | None] = {}
     for job, schedule, zone in jobs:
         in_zone = (schedule, zone.name)

@@ -25,23 +25,23 @@ LAST_WALL = (LAST_DAY + 1) * DAY - 1
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Schedule:
-    """A set of wall minutes. Only the functions of this module make one, always the same object for the same
-    meaning, so that equality is identity. `minutes` and `hours` are bit masks, both 0 if the set is empty.
+    """A set of wall minutes. Only the functions of this module create schedules. They return the same object
+    for equal sets, so that equality is identity. `minutes` and `hours` are bit masks, 0 if the set is empty.
     """
 
     minutes: int
     hours: int
     part: DayPart
     wildcard: bool
-    """The text of the minute or hour field begins with ``*``: the schedule follows a clock that is set."""
+    """The text of the minute or hour field begins with ``*``: the schedule follows changes of the clock."""
     period: int = 0
-    """If not 0: every so many minutes since 1970-01-01T00:00Z. Such a schedule is a wildcard schedule
-    on the wall clock of UTC, whatever the zone of its entry."""
+    """If not 0, the schedule fires every `period` minutes, counted from 1970-01-01T00:00Z. It is a wildcard
+    schedule on the wall clock of UTC, whatever the zone of its entry."""
     days: Days | None = field(default=None, repr=False)
 
     @property
     def is_empty(self) -> bool:
-        """The fields alone show that the set has no minute."""
+        """True if the fields alone show that the set has no minute."""
         return not self.hours
 
     def matches(self, wall: int) -> bool:
@@ -105,8 +105,8 @@ def make_schedule(
     specials: Collection[str] = (),
     special_weekdays: Collection[str] = (),
 ) -> Schedule:
-    """Return the schedule of five sets; weekdays are 0 (Sunday) to 6. `day_or`: the text of neither day field
-    begins with ``*``, so a day matches that is in either of them. For the specials see `DayPart`.
+    """Return the schedule of five sets; weekdays are 0 (Sunday) to 6. `day_or` is true if the text of neither
+    day field begins with ``*``: a day then matches if it is in one of them. For the specials see `DayPart`.
     """
     part = canonical(
         DayPart(
@@ -124,7 +124,7 @@ def make_schedule(
 
 
 def every_minutes(minutes: int) -> Schedule:
-    """Return the schedule of every so many minutes, counted from the Unix epoch in UTC."""
+    """Return the schedule that fires every `minutes` minutes, counted from the Unix epoch in UTC."""
     return intern_schedule(1, 1, EVERY_DAY, wildcard=True, period=minutes)
 
 

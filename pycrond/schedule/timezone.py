@@ -31,8 +31,9 @@ _LONG_HOURS = _HOURS.replace("{1,2}", "{1,3}")
 _RULE = re.compile(
     rf"{_ABBREVIATION}{_HOURS}(?:{_ABBREVIATION}(?:{_HOURS})?(?:,[MJ][0-9.]+(?:/{_LONG_HOURS})?){{2}})?"
 )
-"""A time zone as POSIX has it in TZ. Without dates, summer time would mean America's, or what a file of the
-machine says; days that are counted from 0 are a day off in `zoneinfo`.
+"""A time zone rule as POSIX defines it for TZ. Rules with summer time must have its dates: without them, the
+dates would be those of the USA, or of a file of the machine. Days counted from 0 are not accepted, because
+`zoneinfo` computes them wrong by one day.
 """
 FORMS = "a name such as Europe/Berlin, or a rule such as CET-1CEST,M3.5.0,M10.5.0/3"
 
@@ -79,8 +80,8 @@ class Zone:
         return self.local(at).fold
 
     def offset_periods(self, start: int, end: int) -> Iterator[OffsetPeriod]:
-        """Yield the periods that contain the ticks from `start` to `end`, in order, the first and last whole.
-        Neighbours may have the same offset.
+        """Yield the periods that contain the ticks from `start` to `end`, in order. The first and the last
+        are not cut. Adjacent periods may have the same offset.
         """
         last = (min(end, LAST_TICK) - 1) // BLOCK_MINUTES
         for block in range(max(start, FIRST_TICK) // BLOCK_MINUTES, last + 1):
@@ -101,7 +102,7 @@ class Zone:
         yield OffsetPeriod(start, end, offset)
 
     def _find_change(self, before: int, after: int) -> int:
-        """Return the first tick with another offset than `before`, by bisection."""
+        """Return the first tick whose offset differs from that of `before`, by bisection."""
         offset = self._offset(before)
         while after - before > 1:
             middle = (before + after) // 2
@@ -127,12 +128,12 @@ def tick_from(at: datetime) -> int:
 
 
 class ChangedZone(Zone):
-    """A clock that followed one zone up to a tick, and follows another from then on."""
+    """A clock that follows one zone before a tick, and another zone from that tick on."""
 
     __slots__ = ("_after", "_before", "_from")
 
     def __init__(self, before: Zone, from_tick: int, after: Zone) -> None:
-        super().__init__(after._info, after.name)  # noqa: SLF001 -- of its own class
+        super().__init__(after._info, after.name)  # noqa: SLF001 -- an object of its own class
         self._before = before
         self._from = from_tick
         self._after = after
@@ -155,13 +156,13 @@ def _zone_of(name: str) -> Zone:
 
 
 def forget_zones() -> None:
-    """Have the files of zones read again, which may have changed."""
+    """Clear the caches of zones, so that the files of zones are read again: they may have changed."""
     ZoneInfo.clear_cache()
     _zone_of.cache_clear()
 
 
 def _zone_info(name: str) -> ZoneInfo:
-    """Return a zone by its name or rule, in this order, as glibc does."""
+    """Return the zone with a name or, if there is none, by a rule, as glibc does."""
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:  # unknown, malformed, a directory of zones
@@ -172,7 +173,7 @@ def _zone_info(name: str) -> ZoneInfo:
 
 
 def _zone_of_rule(text: str) -> ZoneInfo:
-    """Return the zone of a rule; raises ValueError. `zoneinfo` reads rules only at the end of a file."""
+    """Return the zone of a rule; raises ValueError. `zoneinfo` reads rules only from the end of a file."""
     if not _RULE.fullmatch(text):
         raise ValueError("no rule of a time zone")
     header = struct.pack(">4sc15x6l", b"TZif", b"2", 0, 0, 0, 0, 1, 4)  # one type, four bytes of names
