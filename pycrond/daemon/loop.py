@@ -126,7 +126,7 @@ class Daemon:
         """Start the due jobs of up-to-date crontabs."""
         daemon = self.subsystems
         elapsed = clock.elapsed()
-        if step := daemon.scheduler.clock_changes.look(now, elapsed):
+        if step := daemon.scheduler.clock_changes.detect(now, elapsed):
             daemon.clock_was_turned(step, now)
         daemon.reloader.step(now, elapsed)
         if daemon.scheduler.is_draining:

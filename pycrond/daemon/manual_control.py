@@ -133,7 +133,7 @@ class ManualControl:
         end = f"until {until.astimezone():%F %H:%M}" if until else "until it is resumed"
         for label in self._labels(keys):
             self._log.write("PAUSE", f"{label} {end} by {client.name}: {reason}".rstrip(": "), now)
-        self._scheduler.admission.look_again(keys)
+        self._scheduler.admission.recheck(keys)
         return {"keys": keys, "jobs": self._labels(keys), "until": until.timestamp() if until else None}
 
     def resume(self, request: dict[str, Any], uid: int) -> Answer:
@@ -145,7 +145,7 @@ class ManualControl:
             raise PycrondError(f"not paused: {', '.join(self._labels(keys[:10]))}")
         for label in self._labels(resumed):
             self._log.write("RESUME", f"{label} by {client.name}", now)
-        self._scheduler.admission.look_again(resumed)
+        self._scheduler.admission.recheck(resumed)
         others = [key for key in keys if key not in resumed]
         labels = {"jobs": self._labels(resumed), "other_jobs": self._labels(others)}
         return {"keys": resumed, "others": others} | labels

@@ -1,4 +1,4 @@
-"""Admission: fires that are due start, wait or are skipped, by the decisions of `runs.policy`."""
+"""Admission: due fires start, wait or are skipped, as `runs.policy` decides."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,8 +15,8 @@ from pycrond.runs.runs import Runs
 from pycrond.scheduler.user_turns import UserTurns
 from pycrond.scheduler.waiting_queue import DISK, Lane, WaitingQueue, lane_of
 
-RETRY_INTERVAL = timedelta(seconds=1)  # until a start that could not be written to a full disk is tried again
-MAX_DECIDED = 10  # runs of users with a share, in half a turn: each takes 1 ms
+RETRY_INTERVAL = timedelta(seconds=1)  # between two attempts to record a start on a full disk
+MAX_DECIDED = 10  # decisions about runs of limited users in half a turn: each takes 1 ms
 REMOVED = Cause.of(Reason.REMOVED, "the job is gone")
 
 
@@ -32,11 +32,11 @@ class Admission:
         self.queue = WaitingQueue()
         self.user_turns = UserTurns(runs.is_settled)
         self._events: list[Event] = []
-        self._starting: list[ClaimedRun] = []  # several are started at once, which is quicker
+        self._starting: list[ClaimedRun] = []  # they are started together, which is faster
         self._starting_of_user: Counter[str] = Counter()
-        self._decided: list[tuple[ClaimedRun, Decision]] = []  # to be written down
-        self._held_lanes: list[Lane] = []  # whose first run could start, but for the account of its user
-        self._again: list[ClaimedRun] = []  # waiting runs to be decided about again
+        self._decided: list[tuple[ClaimedRun, Decision]] = []  # to record in the ledger
+        self._held_lanes: list[Lane] = []  # their first run could start, but its user must be looked up
+        self._rechecked: list[ClaimedRun] = []  # waiting runs to decide about again in the next step
 
     def take_events(self) -> list[Event]:
         """Return the fires that were skipped or missed since the last call."""
@@ -44,10 +44,10 @@ class Admission:
         return events
 
     def enter(self, claims: Iterable[ClaimedRun], now: datetime) -> None:
-        """Start the runs that may start, then write down the others.
+        """Start the runs that may start, then record the others in the ledger.
 
         Runs of root and the daemon's user come first, in order. The other users take turns, and a turn of
-        the loop decides about some of their runs, so that it stays short.
+        the loop decides only about some of their runs, so that it stays short.
         """
         self.step(now)  # runs that have waited longer come first
         for claimed in claims:
@@ -55,7 +55,7 @@ class Admission:
                 self.user_turns.add(claimed)
             else:
                 self._carry_out(claimed, self._decide(claimed, now), now)
-        self._decide_entering(now)
+        self._decide_in_turn(now)
 
     def enter_at_once(self, claimed: ClaimedRun, now: datetime) -> Decision:
         """Decide about a run before all others, and return the decision."""
@@ -65,7 +65,7 @@ class Admission:
         return decision
 
     def _admit(self, claimed: ClaimedRun, now: datetime) -> Decision:
-        """Decide about a run; it goes back to `user_turns` if the account of its user must be looked up."""
+        """Decide about a run; return it to `user_turns` if the account of its user must be looked up."""
         decision = self._decide(claimed, now)
         if self._is_held(claimed, decision):
             self.user_turns.add(claimed)
@@ -77,31 +77,31 @@ class Admission:
         """Return whether a run could start, but must wait until the account of its user is looked up."""
         return decision.verdict is Verdict.START and not self._runs.is_settled(claimed.run.job.user)
 
-    def _decide_entering(self, now: datetime) -> None:
+    def _decide_in_turn(self, now: datetime) -> None:
         for _ in range(min(MAX_DECIDED, self.user_turns.count)):
             claimed = self.user_turns.pop()
-            if claimed.run.state in OPEN:  # it has not been killed meanwhile
+            if claimed.run.state in OPEN:  # it was not killed meanwhile
                 self._admit(claimed, now)
         self._finish(now)
 
     def next_at(self, now: datetime) -> datetime | None:
-        """When `step` has something to do, if no run ends before."""
+        """Return the time at which `step` has something to do if no run ends before; None: never."""
         return now if self.user_turns.count or self.queue.next_woken() else self.queue.next_at
 
     def step(self, now: datetime) -> None:
-        """Decide about runs that have entered, and again about waiting runs where something has changed."""
+        """Decide about new runs, and again about waiting runs whose situation may have changed."""
         self._wake(now)
-        again, self._again = self._again, []
-        for claimed in filter(self.queue.is_waiting, again):
+        rechecked, self._rechecked = self._rechecked, []
+        for claimed in filter(self.queue.is_waiting, rechecked):
             decision = self._decide(claimed, now)
             if self._is_held(claimed, decision):
-                self._again.append(claimed)
+                self._rechecked.append(claimed)
             else:
                 self._carry_out(claimed, decision, now)
         self._finish(now)
         self._serve(now)
         self.user_turns.settle()
-        self._decide_entering(now)
+        self._decide_in_turn(now)
 
     def _serve(self, now: datetime) -> None:
         """Decide about the first runs of woken lanes, until none of them can start."""
@@ -122,7 +122,7 @@ class Admission:
         if stays:
             self.queue.sleep(lane)
         else:
-            self.queue.served(claimed.run.job.user)
+            self.queue.end_turn(claimed.run.job.user)
 
     def _wake(self, now: datetime) -> None:
         while self._held_lanes:
@@ -141,18 +141,18 @@ class Admission:
         if self.queue.retry_at and now >= self.queue.retry_at:
             self.queue.retry_at = None
             self.queue.wake(DISK)
-        self._again += self.queue.pop_too_late(now)
+        self._rechecked += self.queue.pop_too_late(now)
 
-    def look_again(self, keys: Iterable[str]) -> None:
+    def recheck(self, keys: Iterable[str]) -> None:
         """Decide again, in the next step, about the waiting runs of these jobs."""
-        self._again += self.queue.of_jobs(keys)
+        self._rechecked += self.queue.of_jobs(keys)
 
     # Decisions
 
     def _decide(self, claimed: ClaimedRun, now: datetime) -> Decision:
         job = claimed.run.job
         if not job.entry.options.is_unconditional:
-            self._start(now)  # what runs matters: start the ones before it first
+            self._start(now)  # the decision depends on the running runs: start those admitted before
         is_waiting = self.queue.is_waiting(claimed)
         situation = self._situation(job, now)._replace(
             waiting=len(self.queue.earlier(claimed)) if is_waiting else self.queue.count(job.key),
@@ -173,7 +173,7 @@ class Admission:
         )
 
     def obstacle(self, job: Job, now: datetime) -> Reason:
-        """Return the reason for which a job could not start at once; NONE: it could."""
+        """Return the reason why a job could not start now; NONE if it could."""
         return admit(Fire(job, now, None), self._situation(job, now)).cause.reason
 
     def _free_places(self, user: str) -> int | None:
@@ -187,11 +187,11 @@ class Admission:
 
     def _is_queue_full(self, user: str) -> bool:
         shares = self._runs.shares
-        most = shares.waiting if shares.is_limited(user) else 0
-        return 0 < most <= self.queue.count_of_user(user)
+        limit = shares.waiting if shares.is_limited(user) else 0
+        return 0 < limit <= self.queue.count_of_user(user)
 
     def _carry_out(self, claimed: ClaimedRun, decision: Decision, now: datetime) -> None:
-        """Carry out a decision; `_finish` does the starts and writes to the ledger."""
+        """Carry out a decision; `_finish` then starts runs and writes to the ledger."""
         if decision.verdict in {Verdict.WAIT, Verdict.REPLACE}:
             if decision.verdict is Verdict.REPLACE:
                 running = self._runs.active.of_job[claimed.run.job.key]
@@ -208,7 +208,7 @@ class Admission:
             self._decided.append((claimed, decision))
 
     def _start(self, now: datetime) -> None:
-        """Start the admitted runs; waiting runs are written down first, in one transaction."""
+        """Start the admitted runs. Runs that have waited are first recorded in one transaction."""
         if not self._starting:
             return
         claims, self._starting = self._starting, []
@@ -221,7 +221,7 @@ class Admission:
             self.queue.sleep(DISK)
             self.queue.retry_at = now + RETRY_INTERVAL
         if any(claimed.run.state is not State.RUNNING for claimed in claims):
-            self.queue.wake_places()  # a start that has failed needs no place
+            self.queue.wake_places()  # a run whose start has failed needs no place
 
     def _finish(self, now: datetime) -> None:
         self._start(now)
@@ -240,16 +240,15 @@ class Admission:
             elif not claimed.has_waited:
                 waiting.append((claimed, decision.cause))
             if decision.verdict is Verdict.REPLACE:
-                earlier = self.queue.earlier(claimed)
-                for other in earlier:
-                    self.queue.remove(other)
-                skipped += [(other, replaced_by(claimed.run)) for other in earlier]
+                for replaced in self.queue.earlier(claimed):
+                    self.queue.remove(replaced)
+                    skipped.append((replaced, replaced_by(claimed.run)))
         self._runs.wait(waiting)
         self.settle(skipped, State.SKIPPED, now)
         self.settle(missed, State.MISSED, now)
 
     def settle(self, claims: Sequence[tuple[ClaimedRun, Cause]], state: State, now: datetime) -> None:
-        """Write down and log that these claims become no runs: skipped, missed or killed."""
+        """Record and log that these claims do not start: they are skipped, missed or killed."""
         self._runs.settle(claims, state, now)
         for claimed, cause in claims:
             run, key = claimed.run, claimed.run.job.key
@@ -260,7 +259,7 @@ class Admission:
             self._log.write(state.upper(), detail, now, level="notice")
 
     def suspend(self) -> None:
-        """Have runs that are not decided about wait for the next daemon."""
+        """Record runs without a decision as waiting, for the next daemon."""
         claims = self.user_turns.take_all()
         self._runs.launcher.discard(claims)
         self._runs.wait([(claimed, NO_CAUSE) for claimed in claims if not claimed.has_waited])
@@ -268,28 +267,28 @@ class Admission:
     # The jobs
 
     def replace_jobs(self, jobs: Mapping[str, Job], now: datetime) -> None:
-        """Use the jobs that are loaded now for the waiting runs; decide again where a job has changed."""
+        """Give waiting runs the jobs that are loaded now; decide again about runs whose job has changed."""
         entering, waiting = self.user_turns.take_all(), self.queue.claims
         old = {claimed.run.id: claimed.run.job for claimed in (*entering, *waiting)}
         for claimed in self.update_jobs(entering, jobs, now):
             if claimed.run.job != old[claimed.run.id]:
-                self._runs.launcher.discard([claimed])  # another command was made ready
+                self._runs.launcher.discard([claimed])  # the old command was prepared
             self.user_turns.add(claimed)
         for claimed in self.update_jobs(waiting, jobs, now):
             if claimed.run.job != old[claimed.run.id]:
                 self.queue.add_deadline(claimed)
-                self._again.append(claimed)
+                self._rechecked.append(claimed)
 
     def update_jobs(
         self, claims: Sequence[ClaimedRun], jobs: Mapping[str, Job], now: datetime
     ) -> list[ClaimedRun]:
-        """Give waiting runs the jobs that are loaded now; skip those whose job is gone, return the others."""
+        """Give waiting runs the jobs that are loaded now; skip runs of removed jobs, return the others."""
         kept = [claimed for claimed in claims if claimed.run.job.key in jobs]
-        gone = [(claimed, REMOVED) for claimed in claims if claimed.run.job.key not in jobs]
-        for claimed, _ in gone:
+        removed = [(claimed, REMOVED) for claimed in claims if claimed.run.job.key not in jobs]
+        for claimed, _ in removed:
             self.queue.remove(claimed)
-        self._runs.launcher.discard([claimed for claimed, _ in gone])
-        self.settle(gone, State.SKIPPED, now)
+        self._runs.launcher.discard([claimed for claimed, _ in removed])
+        self.settle(removed, State.SKIPPED, now)
         for claimed in kept:
             claimed.run.fire = claimed.run.fire._replace(job=jobs[claimed.run.job.key])
         return kept

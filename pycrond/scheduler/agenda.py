@@ -13,12 +13,12 @@ from pycrond.schedule.fire_times import processed_through
 from pycrond.schedule.schedule import Schedule
 from pycrond.schedule.timezone import MINUTE, Zone
 
-MAX_STEP_BACK = 180 * MINUTE  # a clock turned back by so much repeats fixed-time jobs too, as in cron
-MAX_LATENESS = 5 * MINUTE  # if the loop is late by no more than this, each minute has its own turn
+MAX_STEP_BACK = 180 * MINUTE  # a clock set back by this or more also repeats fixed-time jobs, as in cron
+MAX_LATENESS = 5 * MINUTE  # a loop that is late by at most this processes each minute by itself
 
 
 class PassedJob(NamedTuple):
-    """A job of whose fires some were passed over."""
+    """A job with fires that were passed over."""
 
     key: str
     schedule: Schedule
@@ -33,15 +33,15 @@ class DueMinute(NamedTuple):
     at: datetime
     fires: tuple[Fire, ...]
     through: Mapping[str, int]
-    """By zone, the last wall minute that fixed-time jobs have run for."""
+    """By zone, the last wall minute for which fixed-time jobs have run."""
     eras: tuple[int, int]
-    """How often the clock was turned back so far that jobs run again: fixed-time jobs, wildcard jobs."""
+    """How often the clock was set back so far that jobs run again: fixed-time jobs, wildcard jobs."""
     left_out: tuple[PassedJob, ...] = ()
-    """After a jump of the clock, the jobs whose fires before `at` are not due."""
+    """After a jump of the clock: the jobs whose fires before `at` are not due."""
 
 
 def minute(at: datetime) -> datetime:
-    """Return the beginning of the minute that `at` is in."""
+    """Return the beginning of the minute that contains `at`."""
     return at.replace(second=0, microsecond=0)
 
 
@@ -60,8 +60,8 @@ def _by_schedule(jobs: Iterable[Job]) -> dict[tuple[str, bool], dict[Schedule, l
 class _ScheduleIndex:
     """The schedules of a zone's fixed-time or wildcard jobs, indexed by their next wall minute.
 
-    A turn looks only at the schedules whose minute has come. Jobs with equal schedules share an entry of the
-    index: 100,000 jobs often have 1,000 schedules.
+    A turn reads only the schedules whose minute has come. Jobs with equal schedules share an entry of the
+    index: 100,000 jobs often have only 1,000 schedules.
     """
 
     jobs: dict[Schedule, list[Job]]
@@ -84,7 +84,7 @@ class _ScheduleIndex:
 
     def due(self, first: int, last: int) -> list[tuple[int, Schedule]]:
         """Return the wall minutes from `first` to `last` with the schedules that name them, in order."""
-        if first <= self.through:  # the clock was turned back to minutes before the index
+        if first <= self.through:  # the clock was set back to minutes before the index
             candidates = list(self.jobs)
         else:
             groups = [schedules for wall, schedules in self.next_at.items() if wall <= last]
@@ -94,7 +94,7 @@ class _ScheduleIndex:
 
 
 class Agenda:
-    """The jobs, the positions of the zones' wall clocks, and the fires that follow from both."""
+    """The jobs, the positions of the zones' wall clocks, and the due fires that result from them."""
 
     def __init__(
         self,
@@ -106,8 +106,8 @@ class Agenda:
     ) -> None:
         """`zone` is the daemon's. The minute of `now` counts as run, as in cron.
 
-        `known` are zones that were known before, with or without jobs, and the wall minutes that their
-        fixed-time jobs have run for; a new zone gets the one that it would have if it had always been known.
+        `known` has the zones of the agenda before, with or without jobs, each with the last wall minute for
+        which fixed-time jobs have run. A new zone gets the wall minute of a zone that was always known.
         """
         self.jobs = tuple(jobs)
         self.zone = zone
@@ -115,10 +115,10 @@ class Agenda:
         self.last = minute(now)
         self.eras = eras
         self._zones = {name: known_zone for name, (known_zone, _) in known.items()} | {"": zone}
-        """By name; the daemon's own has none, and apart from it the zone of that name may have jobs."""
+        """The zones by name; the daemon's zone has an empty name. Jobs may also name the same zone."""
         self._through = {name: through for name, (_, through) in known.items()}
         groups = _by_schedule(self.jobs)
-        self._indexes = {place: _ScheduleIndex(group) for place, group in groups.items()}
+        self._indexes = {zone_and_kind: _ScheduleIndex(group) for zone_and_kind, group in groups.items()}
         for name, _ in groups:
             if name not in self._through:
                 self._zones[name] = Zone.of(name) if name else zone
@@ -136,12 +136,12 @@ class Agenda:
         return Agenda(jobs, self.zone, self.last, self.eras, self._known)
 
     def in_zone(self, zone: Zone) -> "Agenda":
-        """Return an agenda of a daemon whose zone is another from the next minute on. To its jobs this is a
-        clock that is turned: the next minute is due by cron's rule.
+        """Return an agenda with another zone of the daemon from the next minute on. For the jobs, this is a
+        change of the clock: the next minute is due by cron's rule.
         """
         back = MINUTE * (self.zone.wall(self.last) - zone.wall(self.last))
         known = self._known
-        known.setdefault("", (zone, processed_through(self.zone, self.last)))  # it may have no jobs
+        known.setdefault("", (zone, processed_through(self.zone, self.last)))  # also for a zone without jobs
         return Agenda(self.jobs, zone, self.last, self._eras_after(back), known)
 
     @property
@@ -149,14 +149,14 @@ class Agenda:
         return {name: (self._zones[name], through) for name, through in self._through.items()}
 
     def _eras_after(self, back: timedelta) -> tuple[int, int]:
-        """Return the eras after the clock was turned back."""
+        """Return the eras after the clock was set back."""
         return self.eras[0] + (back >= MAX_STEP_BACK), self.eras[1] + (back > timedelta(0))
 
     def due(self, now: datetime) -> DueMinute | None:
         """Return the next minute: the minute after the last, or that of `now` if the clock has jumped.
 
-        None if the minute of `now` was the last. A late caller gets several minutes, one after another. Until
-        `advance`, a minute is computed once.
+        Return None if the minute of `now` was the last. A late caller gets several minutes, one by one. A
+        minute is computed once until `advance` is called.
         """
         at = minute(now)
         if at == self.last:
@@ -186,8 +186,8 @@ class Agenda:
         return DueMinute(at, tuple(fires), through, eras, tuple(left_out))
 
     def _left_out(self, index: _ScheduleIndex, era: int, *, is_caught_up: bool) -> Iterator[PassedJob]:
-        """Yield the jobs whose fires are passed over after a jump. Where cron's rule catches them up
-        (`is_caught_up`), these are the jobs with the option `missed`, which replaces that rule.
+        """Yield the jobs whose fires are passed over after a jump. If cron's rule catches the fires up
+        (`is_caught_up`), these are only the jobs with the option `missed`, which replaces the rule.
         """
         for schedule, jobs in index.jobs.items():
             for job in jobs:
@@ -205,12 +205,12 @@ class Agenda:
         return self._zones[job.entry.zone or ""]
 
     def _instant(self, at: datetime, behind: int) -> datetime:
-        """Return when the wall minute `behind` minutes before `at` was due; `at` if the clock skipped it."""
+        """Return the instant of the wall minute `behind` minutes before `at`, or `at` if it was skipped."""
         instant = at - behind * MINUTE
         return instant if instant > self.last else at
 
     def advance(self, due: DueMinute) -> None:
-        """Count a minute as run; `due` returns it no more."""
+        """Count a minute as run: `due` does not return it again."""
         self.last, self.eras = due.at, due.eras
         self._through.update(due.through)
         self._coming = None
@@ -220,9 +220,9 @@ class Agenda:
 def initial_minute(last: datetime | None, now: datetime) -> datetime:
     """Return the minute that counts as run when a daemon starts; `last` is the latest minute that was run.
 
-    A gap of up to a minute is lateness: what came due in it is run at once. After a longer gap, and at the
-    very first start, the current minute is not run, as in cron. A clock that was set back meanwhile counts as
-    set back now.
+    A gap of at most a minute is lateness: the jobs that became due in it run at once. After a longer gap, and
+    at the very first start, the current minute is not run, as in cron. A clock that was set back meanwhile
+    counts as set back now.
     """
     current = minute(now.astimezone(UTC))
     if last is not None and current - last <= MINUTE:

@@ -16,8 +16,8 @@ from pycrond.host.safe_paths import OWN_FILE
 from pycrond.ledger.jobs import JobTable
 
 FORMAT = struct.Struct("<8sqqqq16sqq")  # an older file lacks the last two numbers
-MAX_ERA = (1 << 63) - 1  # of SQLite's integers
-MAX_TIME = datetime(9999, 12, 30, tzinfo=UTC)  # the end of the calendar needs room for a zone
+MAX_ERA = (1 << 63) - 1  # the largest integer of SQLite
+MAX_TIME = datetime(9999, 12, 30, tzinfo=UTC)  # a conversion to a time zone needs room until the year's end
 MAX_LAG = 3600.0  # seconds by which the file may be older than the ledger after a power cut
 MAGIC, FIRST_MAGIC = b"pycrond2", b"pycrond1"
 
@@ -28,26 +28,26 @@ class CheckpointRecord(NamedTuple):
     at: datetime | None
     """The last minute for which jobs were started."""
     eras: tuple[int, int] = (0, 0)
-    """Of fixed-time and of wildcard jobs."""
+    """The eras of fixed-time jobs and of wildcard jobs."""
     unwritten_since: datetime | None = None
-    """From this minute on, claims were in memory only, because the disk was full."""
+    """The first minute whose claims were only in memory, because the disk was full."""
     boot: bytes = b""
-    """Digest of the boot whose @reboot jobs were claimed."""
+    """A digest of the boot whose @reboot jobs were claimed."""
     latest: datetime | None = None
-    """The latest minute for which jobs were started, where the clock was set back after it."""
+    """The latest minute for which jobs were started, if the clock was set back after it."""
     elapsed: int = 0
-    """When it was written, in seconds since that boot."""
+    """The time of the write, in seconds since the boot."""
 
 
 class Checkpoint:
     """The open checkpoint file, which is written before the jobs of its minute are started.
 
-    A run that was claimed for a later minute has certainly not been started; one that was claimed for this
-    minute or an earlier one may have been, and is never started again.
+    A run that was claimed for a later minute has certainly not been started. A run that was claimed for this
+    minute or an earlier one may have been started, and is never started again.
     """
 
     def __init__(self, path: str) -> None:
-        """Take the room on the disk; raises PycrondError where there is none."""
+        """Allocate the file's space on the disk; raises PycrondError if that fails."""
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | OWN_FILE, 0o600)
             os.posix_fallocate(self._descriptor, 0, FORMAT.size)
@@ -59,12 +59,12 @@ class Checkpoint:
         self.latest = record.latest
 
     def read(self) -> CheckpointRecord:
-        """The contents; its minute is None at the very first start, and where the file is damaged."""
+        """Return the contents; `at` is None at the very first start, and if the file is damaged."""
         return _parse(os.pread(self._descriptor, FORMAT.size, 0))
 
     def read_after_boot(self, jobs: JobTable) -> CheckpointRecord:
-        """The contents, with the minute of a later claim if there was a boot since: a power cut may take the
-        latest writes of the file, but no claim. A minute that was claimed may have had its turn.
+        """Return the contents, with the minute of a later claim if the machine was booted since: a power cut
+        may undo the latest writes of the file, but no claim. Jobs of a claimed minute may have been started.
         """
         record = self.read()
         if record.at is None or record.latest or record.boot == boot_mark():
@@ -80,9 +80,9 @@ class Checkpoint:
         os.pwrite(self._descriptor, FORMAT.pack(MAGIC, *numbers), 0)
 
     def write_turn(self, at: datetime, eras: tuple[int, int], last: datetime, *, is_unwritten: bool) -> None:
-        """Write the turn at a minute that follows the one at `last`. The latest turn is noted, while the
-        clock shows less; and the turn from which on, `is_unwritten`, the ledger would not tell the next
-        daemon, after a crash, what was started.
+        """Write the turn at the minute `at`, which follows the turn at `last`. While the clock shows less
+        than at the latest turn, that turn is noted as well. With `is_unwritten`, the first turn is noted
+        whose starts the ledger does not have: the next daemon needs it after a crash.
         """
         latest = max(last, self.latest or last)
         self.latest = latest if at < latest else None
@@ -94,7 +94,7 @@ class Checkpoint:
 
 
 def read_checkpoint(path: str) -> CheckpointRecord:
-    """The contents of a checkpoint file without a daemon; its minute is None where there is no file."""
+    """Return the contents of a checkpoint file without a daemon; `at` is None if there is no file."""
     try:
         with open(path, "rb") as file:
             return _parse(file.read(FORMAT.size))
@@ -121,5 +121,5 @@ def _parse(data: bytes) -> CheckpointRecord:
 
 
 def boot_mark() -> bytes:
-    """Return what tells this boot of the machine from others."""
+    """Return a digest that identifies this boot of the machine."""
     return digest(machine.boot_id().encode(), 8).encode()

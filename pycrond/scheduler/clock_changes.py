@@ -1,4 +1,4 @@
-"""Clock changes, sleep of the machine, absence of the daemon; an account of fires that were not run."""
+"""Clock changes, sleep of the machine, absence of the daemon: the fires that did not run are recorded."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
@@ -23,19 +23,19 @@ from pycrond.schedule.timezone import MINUTE, Zone
 from pycrond.scheduler.agenda import DueMinute, PassedJob
 from pycrond.text import counted, duration
 
-MIN_STEP = 5.0  # seconds by which clocks must have moved apart to be reported
-MAX_CATCH_UPS = 10_000  # of a job, where no share applies to its user; older fires stay missed
-HELD_UP = Cause.of(Reason.DAEMON_DOWN, "it was held up")
-REPEATED = Cause.of(Reason.CLOCK_STEP, "it was set back, and forward again")
-NOT_WRITTEN = Cause.of(Reason.DISK_FULL, "it was not written down")
+MIN_STEP = 5.0  # seconds; smaller steps and sleeps are not reported
+MAX_CATCH_UPS = 10_000  # fires of a job whose user has no limit; older fires stay missed
+HELD_UP = Cause.of(Reason.DAEMON_DOWN, "the daemon was delayed")
+REPEATED = Cause.of(Reason.CLOCK_STEP, "the clock was set back, and forward again")
+NOT_WRITTEN = Cause.of(Reason.DISK_FULL, "the run could not be recorded")
 NOT_HERE = Cause.of(Reason.ELSEWHERE, "no daemon ran on this node")
 STATE_OF = {
     Reason.CLOCK_STEP: State.SKIPPED,
     Reason.ELSEWHERE: State.SKIPPED,
     Reason.DISK_FULL: State.UNKNOWN,
 }
-"""The states of fires that were passed over: skipped by cron's rule for a turned clock, unknown where they
-may have run; else missed.
+"""The states of fires that were passed over, by reason. They are skipped by cron's rule for clock changes, or
+because other nodes run them. They are unknown if they may have run. For all other reasons they are missed.
 """
 
 
@@ -48,7 +48,7 @@ class CatchUp(NamedTuple):
 
 
 class MissedSpan(NamedTuple):
-    """The time from `start` up to but not including `until`, noticed `now`."""
+    """The time from `start` (inclusive) to `until` (exclusive), in which fires were passed over."""
 
     start: datetime
     until: datetime
@@ -58,36 +58,36 @@ class MissedSpan(NamedTuple):
 
 
 class ClockChanges:
-    """Compares the clocks with the last look at them, and writes down what was passed over."""
+    """Detects changes of the clocks between two turns, and records the fires that were passed over."""
 
     def __init__(self, ledger: Ledger, log: DaemonLog, shares: Shares, now: datetime) -> None:
         self._ledger = ledger
         self._shares = shares
         self._log = log
-        self._last_look = (now, clock.elapsed(), clock.suspended())
+        self._last_clocks = (now, clock.elapsed(), clock.suspended())
         self._cause = HELD_UP
         self._catch_ups: list[CatchUp] = []
         self._events: list[Event] = []
         self.node_labels: Collection[str] | None = None
-        """The labels of this node of a cluster, None without a cluster. Other nodes may have run the fires of
-        shared jobs that this node missed; jobs with another label do not run on it.
+        """The labels of this node of a cluster; None without a cluster. Other nodes may have run the fires of
+        shared jobs that this node missed. Jobs with another label do not run on this node.
         """
         self._away_since: datetime | None = None
 
-    def look(self, now: datetime, elapsed: float) -> float:
-        """Write down that the clock was turned or that the machine slept. The agenda decides what follows.
+    def detect(self, now: datetime, elapsed: float) -> float:
+        """Record a change of the clock or a sleep of the machine. The agenda decides which fires are due.
 
-        Return by how many seconds the clock was turned, 0 if it was not: all that waits for an instant moves.
+        Return the seconds by which the clock was set, or 0: the caller moves all waiting times by them.
         """
-        last, last_elapsed, last_suspended = self._last_look
+        last, last_elapsed, last_suspended = self._last_clocks
         suspended = clock.suspended()
-        self._last_look = (now, elapsed, suspended)
+        self._last_clocks = (now, elapsed, suspended)
         step = (now - last).total_seconds() - (elapsed - last_elapsed)
         asleep = suspended - last_suspended
         if abs(step) >= MIN_STEP:
-            turned = f"{'+' if step > 0 else ''}{duration(step)}"
-            self._report("step", step, f"the clock was turned by {turned}", now)
-            self._cause = Cause.of(Reason.CLOCK_STEP, turned)
+            direction = "forward" if step > 0 else "back"
+            self._report("step", step, f"the clock was set {direction} by {duration(abs(step))}", now)
+            self._cause = Cause.of(Reason.CLOCK_STEP, f"{'+' if step > 0 else ''}{duration(step)}")
             self._ledger.jobs.begin_by(now.timestamp())
             return step
         if asleep >= MIN_STEP:
@@ -96,14 +96,14 @@ class ClockChanges:
         return 0.0
 
     def clock_is_behind(self, last: datetime, now: datetime) -> None:
-        """Write down that the clock shows less than at the last turn of the daemon before this one."""
+        """Record that the clock shows an earlier time than at the last turn of the previous daemon."""
         step = (now - last).total_seconds()
         detail = f"the clock is {duration(-step)} behind the last minute in which jobs ran"
         self._report("step", step, detail, now)
         self._ledger.jobs.begin_by(now.timestamp())
 
     def zone_has_changed(self, before: Zone, after: Zone, last: datetime, now: datetime) -> None:
-        """Write down that the zone is another in the minutes after `last`."""
+        """Record that the time zone changes after the minute `last`."""
         if before.name != after.name:
             moved = 60.0 * (after.wall(last) - before.wall(last))
             self._ledger.clock_event("zone", moved, last)
@@ -116,15 +116,15 @@ class ClockChanges:
         self._ledger.clock_event(kind, round(seconds, 3), now)
         self._log.write("INFO", detail, now, level="notice")
 
-    # What was passed over
+    # Fires that were passed over
 
     def daemon_was_down(
         self, last: datetime, through: datetime, eras: tuple[int, int], now: datetime, latest: datetime | None
     ) -> None:
-        """Write the fires of the last daemon's jobs between its last turn and the first of this one."""
+        """Record the fires of the previous daemon's jobs from its last turn to the first turn of this one."""
         if through <= last:
             return
-        jobs = [job for job, _ in self._known(eras, now)]
+        jobs = [job for job, _ in self._previous_jobs(eras, now)]
         since = max(last, latest or last)
         cause = Cause.of(Reason.DAEMON_DOWN, f"{since.astimezone():%F %H:%M} to {now.astimezone():%F %H:%M}")
         self._pass_over(jobs, MissedSpan(last + MINUTE, through + MINUTE, now, latest), cause)
@@ -132,47 +132,47 @@ class ClockChanges:
     def claims_were_unwritten(
         self, since: datetime, last: datetime, eras: tuple[int, int], now: datetime
     ) -> None:
-        """Write the fires that were due while the disk was full, before a crash: they may have run."""
+        """Record the fires that were due while the disk was full, before a crash: they may have run."""
         latest = self._ledger.latest()
-        for job, begins in self._known(eras, now):
+        for job, begins in self._previous_jobs(eras, now):
             known = clock.at(max(begins, latest.get(job.key, 0.0)))
             self._write([job], max(since, known + MINUTE), last + MINUTE, NOT_WRITTEN, now)
 
-    def _known(self, eras: tuple[int, int], now: datetime) -> list[tuple[PassedJob, float]]:
-        """Return the jobs of the ledger with the times after which they are due. Those with values that are
-        no longer valid are left out and reported.
+    def _previous_jobs(self, eras: tuple[int, int], now: datetime) -> list[tuple[PassedJob, float]]:
+        """Return the jobs of the ledger with the times after which they are due. Jobs with values that are no
+        longer valid are left out and reported.
         """
         read_schedule, read_zone = cache(decode_schedule), cache(machine.load_zone)
-        known, reasons = [], Counter[str]()
+        jobs, reasons = [], Counter[str]()
         for key, text, zone, options, begins in self._ledger.jobs.loaded_schedules():
             try:
                 schedule, in_zone = read_schedule(text), read_zone(zone)
             except PycrondError as error:
                 reasons[str(error)] += 1
                 continue
-            matter = '"missed"' in options or '"on"' in options  # there may be 100,000 others
-            policy = decode_options(options) if matter else CRON
-            known.append((PassedJob(key, schedule, in_zone, eras[schedule.wildcard], policy), begins))
+            has_policy = '"missed"' in options or '"on"' in options  # 100,000 jobs may have other options
+            policy = decode_options(options) if has_policy else CRON
+            jobs.append((PassedJob(key, schedule, in_zone, eras[schedule.wildcard], policy), begins))
         for reason, count in reasons.items():
-            detail = f"what {counted(count, 'job')} missed while no daemon ran is not known: {reason}"
+            detail = f"cannot find the missed fires of {counted(count, 'job')}: {reason}"
             self._log.write("ERROR", detail, now, level="err")
-        return known
+        return jobs
 
     def turn(self, last: datetime, due: DueMinute, now: datetime, latest: datetime | None) -> None:
-        """Write the fires that cron's rule leaves out between the turn at `last` and this one."""
+        """Record the fires that cron's rule leaves out between the turn at `last` and this one."""
         if due.left_out:
             if self._cause.reason is not Reason.CLOCK_STEP and latest and latest >= due.at:
-                latest = None  # time has passed: these fires had no verdicts in this time
+                latest = None  # no step, time has passed: since the clock was set back, no verdict was given
             self._pass_over(due.left_out, MissedSpan(last + MINUTE, due.at, now, latest), self._cause)
         self._cause = HELD_UP
 
     def take_catch_ups(self) -> list[CatchUp]:
-        """Return the fires to catch up, of those passed over since the last call."""
+        """Return the passed-over fires since the last call that are to be caught up."""
         catch_ups, self._catch_ups = self._catch_ups, []
         return catch_ups
 
     def take_away_since(self) -> datetime | None:
-        """Return the first minute of shared jobs that was passed over since the last call."""
+        """Return the first minute since the last call in which fires of shared jobs were passed over."""
         since, self._away_since = self._away_since, None
         return since
 
@@ -182,31 +182,31 @@ class ClockChanges:
         return events
 
     def _pass_over(self, jobs: Sequence[PassedJob], span: MissedSpan, cause: Cause) -> None:
-        """Queue what the jobs' `missed` options want to be caught up; write down the rest."""
+        """Queue the fires that the jobs' `missed` options catch up; record the others."""
         if span.latest and span.latest >= span.start:
-            again = min(span.latest + MINUTE, span.until)
-            self._write(jobs, span.start, again, REPEATED, span.now)
-            span = span._replace(start=again)
+            repeated_until = min(span.latest + MINUTE, span.until)
+            self._write(jobs, span.start, repeated_until, REPEATED, span.now)
+            span = span._replace(start=repeated_until)
         limits = self._catch_up_limits(job.key for job in jobs if job.options.missed == "all")
         jobs = self._write_elsewhere(jobs, span)
         for job in jobs:
             if job.options.missed not in {"once", "all"}:
                 continue
-            most = limits.get(_user_of(job.key), 1)
-            cut = _catch_up_from(job, span, most)
-            fires = [*fire_times(job.schedule, job.zone, cut, span.until)]
+            limit = limits.get(_user_of(job.key), 1)
+            first = _catch_up_from(job, span, limit)
+            fires = [*fire_times(job.schedule, job.zone, first, span.until)]
             self._catch_ups += [CatchUp(job.key, fire, job.era) for fire in fires]
-            if job.options.missed == "all" and len(fires) >= most:
+            if job.options.missed == "all" and len(fires) >= limit:
                 row = self._ledger.jobs.job(job.key)
                 label = row.label if row else job.key
-                detail = f"{label}: the latest {counted(most, 'missed fire')} at most are caught up"
+                detail = f"{label}: at most the latest {counted(limit, 'missed fire')} are caught up"
                 self._log.write("INFO", detail, span.now, level="notice")
-            self._write([job], span.start, cut, cause, span.now)
+            self._write([job], span.start, first, cause, span.now)
         plain = [job for job in jobs if job.options.missed not in {"once", "all"}]
         self._write(plain, span.start, span.until, cause, span.now)
 
     def _write_elsewhere(self, jobs: Sequence[PassedJob], span: MissedSpan) -> Sequence[PassedJob]:
-        """Write the fires that other nodes of the cluster run, and return the jobs that run on this node."""
+        """Record the fires that other nodes of the cluster run; return the jobs that run on this node."""
         if self.node_labels is None:
             return jobs
         own: list[PassedJob] = []
@@ -226,7 +226,7 @@ class ClockChanges:
         return own
 
     def _catch_up_limits(self, keys: Iterable[str]) -> dict[str, int]:
-        """Return how many fires of each job may be caught up, by the users of these jobs."""
+        """Return by user how many fires of each of the user's jobs may be caught up."""
         jobs = Counter(map(_user_of, keys))
         share = self._shares.catch_ups
         return {
@@ -237,7 +237,7 @@ class ClockChanges:
     def _write(
         self, jobs: Iterable[PassedJob], start: datetime, until: datetime, cause: Cause, now: datetime
     ) -> None:
-        """Write the fires of jobs from `start` up to but not including `until` as passed over."""
+        """Record the fires of jobs from `start` (inclusive) to `until` (exclusive) as passed over."""
         state = STATE_OF.get(cause.reason, State.MISSED)
         rows = [
             GapRow(
@@ -268,8 +268,8 @@ def _user_of(key: str) -> str:
     return key.partition("/")[0]
 
 
-def _catch_up_from(job: PassedJob, span: MissedSpan, most: int) -> datetime:
-    """The instant from which on a job's missed fires are caught up, `most` of them; those before it stay
+def _catch_up_from(job: PassedJob, span: MissedSpan, limit: int) -> datetime:
+    """Return the instant from which a job's missed fires are caught up, at most `limit`; earlier fires stay
     missed.
     """
     within = job.options.within
@@ -280,5 +280,5 @@ def _catch_up_from(job: PassedJob, span: MissedSpan, most: int) -> datetime:
     if job.options.missed == "once":
         passed = find_gap(job.schedule, job.zone, start, span.until)
         return passed.last.at if passed else span.until
-    newest = latest_fire_times(job.schedule, job.zone, start, span.until, most)
+    newest = latest_fire_times(job.schedule, job.zone, start, span.until, limit)
     return newest[0].at if newest else span.until

@@ -44,11 +44,11 @@ class DelayedStarts:
 
     def withdraw(self, claimed: ClaimedRun) -> None:
         """Remove a run, if it waits here."""
-        self._heap = [place for place in self._heap if place[2] is not claimed]
+        self._heap = [entry for entry in self._heap if entry[2] is not claimed]
         heapq.heapify(self._heap)
 
     def with_delays(self, fires: Iterable[Fire]) -> list[Fire]:
-        """The same fires, those that start later with `start_at`."""
+        """Return the fires; those with a delay have `start_at`."""
         return [
             fire._replace(start_at=fire.at + timedelta(seconds=seconds))
             if (seconds := self._delay(fire))
@@ -82,7 +82,7 @@ class DelayedStarts:
         self.add(self._runs.claim(fires) if fires else ())
 
     def catch_up(self, missed: Sequence[CatchUp], jobs: Mapping[str, Job], now: datetime) -> None:
-        """Claim the missed fires to be caught up, in order, one a second for each user."""
+        """Claim the missed fires that are to be caught up, in order: each user's start one a second."""
         if not any(claimed.run.fire.trigger == "catch-up" for _, _, claimed in self._heap):
             self._catch_up_at.clear()  # the clock may have been set back since
         fires: list[Fire] = []
@@ -100,7 +100,7 @@ class DelayedStarts:
         return at
 
     def clock_was_turned(self, step: timedelta) -> None:
-        """Move the starts, here and in the ledger."""
+        """Move the times of all starts, here and in the ledger."""
         for _, _, claimed in self._heap:
             fire = claimed.run.fire
             claimed.run.fire = fire._replace(start_at=fire.start_at and fire.start_at + step)
@@ -109,33 +109,33 @@ class DelayedStarts:
         self._ledger.move_starts(step.total_seconds())
 
     def take_clustered(self) -> list[ClaimedRun]:
-        """Remove and return the runs that need the cluster's consent; retries have it."""
+        """Remove and return the runs that need the cluster's consent."""
         runs = [run for run in self.claims if run.run.job.entry.options.is_clustered]
-        # A retry has it, and a run by hand needs none.
-        taken = [run for run in runs if run.run.fire.trigger != "retry" and run.run.fire.wall is not None]
-        taken_ids = {claimed.run.id for claimed in taken}
-        self._heap = [place for place in self._heap if place[1] not in taken_ids]
+        # A retry has the consent of its first attempt, and a run by hand needs none.
+        removed = [run for run in runs if run.run.fire.trigger != "retry" and run.run.fire.wall is not None]
+        removed_ids = {claimed.run.id for claimed in removed}
+        self._heap = [entry for entry in self._heap if entry[1] not in removed_ids]
         heapq.heapify(self._heap)
-        return taken
+        return removed
 
     def restore(self, jobs: Mapping[str, Job], now: datetime) -> None:
-        """Keep what waited when the last daemon ended; a run whose job is gone is skipped."""
-        gone: list[tuple[int, Cause]] = []
+        """Restore the runs that waited when the previous daemon ended; skip runs of removed jobs."""
+        removed: list[tuple[int, Cause]] = []
         for row in self._ledger.waiting():
             job = jobs.get(row.key)
             if job is None:
-                gone.append((row.id, REMOVED))
+                removed.append((row.id, REMOVED))
                 continue
             fire = row.fire_of(job)
-            fire = fire._replace(start_at=self._start_of(fire, row.start_at, now))
-            turned = min(timedelta(0), now - fire.at)  # a clock that is behind has been set back
+            fire = fire._replace(start_at=self._restored_start(fire, row.start_at, now))
+            turned = min(timedelta(0), now - fire.at)  # if the clock is behind the fire, it was set back
             self.add([ClaimedRun(Run(row.id, fire, State.WAITING), has_waited=True, turned=turned)])
-        self._ledger.settle(gone, State.SKIPPED, now)
+        self._ledger.settle(removed, State.SKIPPED, now)
 
-    def _start_of(self, fire: Fire, planned: float | None, now: datetime) -> datetime:
-        """Return when a fire starts that was `planned` for a time, in Unix seconds; None: as soon as it can.
+    def _restored_start(self, fire: Fire, planned: float | None, now: datetime) -> datetime:
+        """Return the start of a restored fire, `planned` in Unix seconds; None: as soon as it can start.
 
-        It waits no longer than it would have at first, whatever the clock has done since.
+        It is at most the fire's full delay away, even if the clock was changed meanwhile.
         """
         if planned is None:
             return now
@@ -147,6 +147,6 @@ class DelayedStarts:
         return min(clock.at(planned), now + timedelta(seconds=seconds))
 
     def replace_jobs(self, jobs: Mapping[str, Job], now: datetime) -> None:
-        """Use the jobs that are loaded now for the waiting runs."""
+        """Give the waiting runs the jobs that are loaded now."""
         claims, self._heap = self.claims, []
         self.add(self._admission.update_jobs(claims, jobs, now))

@@ -1,4 +1,4 @@
-"""The claims of the next minute, made a second before it, so that no disk stands before the first start."""
+"""The claims of the next minute, made a second before it: the first start need not wait for the disk."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 class MinuteClaims:
-    """Claims the fires of a minute; those that nodes share are handed to the cluster."""
+    """Claims the fires of a minute; hands the fires of shared jobs to the cluster."""
 
     def __init__(self, runs: Runs, delayed: DelayedStarts) -> None:
         self._runs = runs
         self._delayed = delayed
         self.cluster: Cluster | None = None
-        """Set where the daemon is a node of one."""
+        """Set if the daemon is a node of a cluster."""
         self._made: tuple[DueMinute, Sequence[ClaimedRun]] | None = None
 
     @property
@@ -33,12 +33,12 @@ class MinuteClaims:
         self._made = (due, self._claim(due, now, is_coming=True))
 
     def claims_of(self, due: DueMinute, now: datetime) -> Sequence[ClaimedRun]:
-        """Return the claims of a minute that has come, made now if they were not before."""
+        """Return the claims of a minute that has come; make them now if they were not made before."""
         made = self._made
         if made and made[0].at == due.at and made[0].fires == due.fires:
             self._made = None
             claims = made[1]
-        else:  # the clock may have been turned meanwhile
+        else:  # the clock may have been changed meanwhile
             self.cancel()
             claims = self._claim(due, now)
         if self.cluster:

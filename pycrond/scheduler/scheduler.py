@@ -28,7 +28,7 @@ from pycrond.settings import Settings
 if TYPE_CHECKING:
     from pycrond.cluster.cluster import Cluster
 
-CLAIM_AHEAD = timedelta(seconds=1)  # so that no disk stands between the minute and the first start
+CLAIM_AHEAD = timedelta(seconds=1)  # so that the first start of a minute need not wait for the disk
 
 
 class Scheduler:
@@ -37,7 +37,7 @@ class Scheduler:
     def __init__(
         self, settings: Settings, ledger: Ledger, log: DaemonLog, runs: Runs, dialect: str, now: datetime
     ) -> None:
-        """Raises PycrondError where the checkpoint cannot be written. `dialect` is `debian` or `cronie`."""
+        """Raises PycrondError if the checkpoint cannot be written. `dialect` is `debian` or `cronie`."""
         self._ledger = ledger
         self._runs = runs
         self._settings, self._local_zone = settings, LocalZone()
@@ -47,16 +47,16 @@ class Scheduler:
         zone, first = machine.known_zone(ledger.jobs.zone) or self._zone, initial_minute(self.last_turn, now)
         self.agenda = Agenda((), zone, first, self._last_record.eras)
         self.absence = abs(now - (self.last_turn or now))
-        """The time from the last turn of the daemon before to the start of this one."""
+        """The time from the last turn of the previous daemon to the start of this one."""
         self._was_down_since: datetime | None = None
         self.pauses = Pauses(ledger.file, now)
         self.clock_changes = ClockChanges(ledger, log, runs.shares, now)
         self.admission = Admission(log, runs, self.pauses, settings.max_running)
         self.delayed = DelayedStarts(ledger, runs, self.admission, machine.machine_id(), dialect)
         self.cluster: Cluster | None = None
-        """Set at the start of a daemon that is a node of one."""
+        """Set at the start of a daemon that is a node of a cluster."""
         self.is_draining = False
-        """Nothing is started any more: the daemon stops when nothing runs."""
+        """True while the daemon starts no more runs and waits for the running ones, to stop then."""
         self._jobs: Mapping[str, Job] = {}
         self._claims = MinuteClaims(runs, self.delayed)
 
@@ -69,41 +69,41 @@ class Scheduler:
 
     @property
     def last_turn(self) -> datetime | None:
-        """The last turn of the daemon before this one."""
+        """The last turn of the previous daemon; None if there was none."""
         return self._last_record.at
 
     def account_for_absence(self, now: datetime) -> None:
-        """Write down what the jobs of the last daemon should have run since its last turn."""
+        """Record the fires of the previous daemon's jobs since its last turn."""
         last, eras, unwritten_since, _, latest, _ = self._last_record
         if last is not None and unwritten_since is not None:
             self.clock_changes.claims_were_unwritten(unwritten_since, last, eras, now)
             self.checkpoint.unwritten_since = unwritten_since if self._ledger.file.has_pending else None
         if last is not None:
             if self._last_record.boot != boot_mark() and last <= now:
-                latest = None  # the clock goes on after a boot: it was the later time that was wrong
-            had = latest if latest and (latest < now or self._was_turned(last, now)) else None
-            self.clock_changes.daemon_was_down(last, self.agenda.last, eras, now, had)
+                latest = None  # after a boot, the clock is right: the later time before was wrong
+            decided = latest if latest and (latest < now or self._was_turned(last, now)) else None
+            self.clock_changes.daemon_was_down(last, self.agenda.last, eras, now, decided)
             if self.agenda.last > now:
                 self.clock_changes.clock_is_behind(last, now)
             latest = max(last, latest or last)
             self._was_down_since = self.checkpoint.latest = latest if latest > now else None
         if self.agenda.zone.name != self._zone.name:
             self._change_zone(self._zone, now)
-        # Jobs that are loaded from here on have missed nothing before.
+        # Jobs that are loaded after this have no missed fires before it.
         self.checkpoint.write(self.agenda.last, self.agenda.eras)
 
     def _was_turned(self, last: datetime, now: datetime) -> bool:
-        """Return whether the clock was turned while no daemon ran, in this boot."""
+        """Return whether the clock was changed while no daemon ran, in this boot."""
         passed = timedelta(seconds=clock.elapsed() - self._last_record.elapsed)
         return abs(now - last - passed) > 2 * MINUTE
 
     def resume(self, now: datetime) -> None:
-        """Keep the fires that waited when the last daemon ended."""
+        """Restore the runs that waited when the previous daemon ended."""
         self.delayed.restore(self._jobs, now)
         self._share_delayed(now)
 
     def catch_up(self, now: datetime) -> None:
-        """Claim the missed fires to be caught up."""
+        """Claim the missed fires that are to be caught up."""
         if catch_ups := self.clock_changes.take_catch_ups():
             self.delayed.catch_up(catch_ups, self._jobs, now)
             self._share_delayed(now)
@@ -114,10 +114,10 @@ class Scheduler:
             self.cluster.resume(self.delayed.take_clustered(), now)
 
     def run_at_boot(self, jobs: Iterable[Job], now: datetime) -> None:
-        """Start the @reboot jobs, once a boot of the machine or container."""
+        """Start the @reboot jobs, once per boot of the machine or container."""
         boot, mark = machine.boot_id(), boot_mark()
         if self.checkpoint.boot == mark:
-            return  # also where the ledger that knew it was set aside
+            return  # true even if the ledger that had their runs was set aside
         due = reboot_marks.due(jobs, self._settings, mark.decode())
         claims = self._runs.claim([Fire(job, now, None, trigger="reboot") for job in due], boot)
         self.checkpoint.boot = mark
@@ -128,8 +128,8 @@ class Scheduler:
     # The minutes
 
     def turn(self, now: datetime) -> None:
-        """Start the due jobs; when late, one minute after the other."""
-        self._note_return(now)
+        """Start the jobs of all due minutes, one minute after the other."""
+        self._note_corrected_clock(now)
         while (due := self.agenda.due(now)) is not None:
             claims = self._claims.claims_of(due, now)
             self.clock_changes.turn(self.agenda.last, due, now, self.checkpoint.latest)
@@ -145,7 +145,7 @@ class Scheduler:
         self.admission.step(now)
 
     def _step_cluster(self, now: datetime) -> None:
-        """Start the shared fires that are this node's."""
+        """Start the shared fires that this node is to run."""
         if self.cluster:
             if since := self.clock_changes.take_away_since():
                 self.cluster.was_away(since, now)
@@ -154,13 +154,13 @@ class Scheduler:
                 self.admission.enter(starting, now)
 
     def drain(self, now: datetime) -> None:
-        """Take the place of `turn` while the daemon stops: the cluster is told of runs that end."""
+        """Report ended runs to the cluster; called instead of `turn` while the daemon stops."""
         if self.cluster:
             self.cluster.suspend()
             self.cluster.step(now, clock.elapsed())
 
-    def _note_return(self, now: datetime) -> None:
-        """Count the time in which no daemon ran, once a clock that was behind at the start is set right."""
+    def _note_corrected_clock(self, now: datetime) -> None:
+        """Record the absence of the daemon once a clock that was behind at the start is set forward."""
         since, current = self._was_down_since, minute(now)
         if since is None or current <= since:
             return
@@ -175,12 +175,12 @@ class Scheduler:
             self.catch_up(now)
 
     def claim_ahead(self, now: datetime) -> None:
-        """Claim the next minute's fires, if that is at most a second away."""
+        """Claim the fires of the next minute if it begins within a second."""
         coming = self.agenda.last + MINUTE
         is_near = timedelta(0) < coming - now <= CLAIM_AHEAD
         if is_near and not self._claims.are_made and (due := self.agenda.due(coming)):
             for user in {fire.job.user for fire in due.fires}:
-                self._runs.is_settled(user)  # they are looked up while the claims are written
+                self._runs.is_settled(user)  # begins a lookup, which runs while the claims are written
             NAMES.step()
             self._claims.make(due, now)
 
@@ -189,7 +189,7 @@ class Scheduler:
         self._claims.cancel()
 
     def suspend(self) -> None:
-        """Leave what is claimed and not begun to the next daemon."""
+        """Leave claimed runs that have not started to the next daemon."""
         self._claims.cancel()
         self.admission.suspend()
 
@@ -204,11 +204,11 @@ class Scheduler:
         return not self._claims.are_made and now + duration < self.agenda.last + MINUTE
 
     def is_due(self, now: datetime) -> bool:
-        """Return whether a minute has come that did not have its turn yet."""
+        """Return whether a minute has come that was not processed yet."""
         return now >= self.agenda.last + MINUTE
 
     def next_look(self) -> datetime:
-        """When there is something to do: the next minute, the second before it, or a delayed start."""
+        """Return the next time to act: the next minute, the second before it, or a delayed start."""
         coming = self.agenda.last + MINUTE
         if not self._claims.are_made:
             due = self.agenda.due(coming)
@@ -222,7 +222,7 @@ class Scheduler:
     # The clock
 
     def clock_was_turned(self, seconds: float) -> None:
-        """Move all that waits for an instant; the coming minute is claimed again."""
+        """Move all waiting times by `seconds`; the next minute is claimed again later."""
         self.cancel()
         step = timedelta(seconds=seconds)
         for claimed in self.waiting:
@@ -234,9 +234,9 @@ class Scheduler:
         self.pauses.clock_was_turned(seconds)
 
     def follow_zone(self, now: datetime) -> bool:
-        """Look whether the machine's time zone is another now; return whether it is.
+        """Use the machine's time zone if it has changed; return whether it has.
 
-        After a jump of the clock this waits: the minutes before are those of the old zone.
+        After a jump of the clock this waits: the minutes before belong to the old zone.
         """
         if not timedelta(0) <= minute(now) - self.agenda.last <= MINUTE:
             return False
@@ -254,7 +254,7 @@ class Scheduler:
     # The jobs
 
     def replace_jobs(self, jobs: Mapping[str, Job], now: datetime) -> None:
-        """Use these jobs from now on, by key; the claims of the next minute are made again."""
+        """Use these jobs, by key, from now on; the next minute is claimed again later."""
         self.cancel()
         self._jobs = jobs
         self.agenda = self.agenda.replaced_by(jobs.values())
@@ -264,7 +264,7 @@ class Scheduler:
             self.cluster.replace_jobs(jobs, self.admission.update_jobs(self.cluster.claims, jobs, now))
 
     def withdraw(self, claimed: ClaimedRun) -> None:
-        """Remove a run from wherever it waits, and undo what was made ready for it."""
+        """Remove a run from the queue in which it waits, and undo the preparation of its start."""
         self.delayed.withdraw(claimed)
         if self.cluster:
             self.cluster.withdraw(claimed)
@@ -274,7 +274,7 @@ class Scheduler:
 
     @property
     def waiting(self) -> list[ClaimedRun]:
-        """All runs that wait: for a time, for another run, or for room."""
+        """All runs that wait for a time, for another run, or for descriptors, memory or the disk."""
         admission = self.admission
         waiting = [*admission.user_turns.claims, *admission.queue.claims, *self._runs.launcher.retrying]
         return [*self.delayed.claims, *waiting, *(self.cluster.claims if self.cluster else ())]

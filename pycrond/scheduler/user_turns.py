@@ -1,4 +1,4 @@
-"""Runs of users that have a share, before it is decided about them."""
+"""New runs of limited users, before admission decides about them."""
 
 import itertools
 from collections.abc import Callable
@@ -9,10 +9,10 @@ from pycrond.runs.launcher import ClaimedRun
 
 
 class UserTurns:
-    """Each run waits until the account of its user has been looked up, and then for the turn of its user."""
+    """Runs that wait until the account of their user is looked up, and then for the turn of their user."""
 
     def __init__(self, is_settled: Callable[[str], bool]) -> None:
-        """`is_settled` has a user looked up, and returns whether a start need not wait for that."""
+        """`is_settled` begins the lookup of a user, and returns whether a start need not wait for it."""
         self._is_settled = is_settled
         self._ready: FairQueue[ClaimedRun] = FairQueue()
         self._unsettled: dict[str, list[ClaimedRun]] = {}  # by user
@@ -25,7 +25,7 @@ class UserTurns:
             self._unsettled.setdefault(user, []).append(claimed)
 
     def settle(self) -> None:
-        """Make the runs ready whose users have been looked up since."""
+        """Make the runs ready whose users have been looked up meanwhile."""
         for user in [user for user in self._unsettled if self._is_settled(user)]:
             for claimed in self._unsettled.pop(user):
                 self._ready.push(user, claimed)

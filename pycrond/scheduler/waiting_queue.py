@@ -1,7 +1,7 @@
-"""The runs that wait for something other than a time, by what they wait for.
+"""The runs that wait for something other than a time, in lanes: runs of a lane wait for the same thing.
 
-An end wakes only the runs that may start because of it, so that a user with thousands of waiting runs costs
-the others nothing.
+The end of a run wakes only the lanes that it concerns, so that a user with thousands of waiting runs does not
+slow down other users.
 """
 
 import heapq
@@ -19,7 +19,7 @@ class Lane(NamedTuple):
     """The thing that runs wait for."""
 
     reason: Reason
-    """OVERLAP: the end of a run of the job; LOCK: the lock; MAX_RUNNING: a place; NONE: the disk."""
+    """OVERLAP: the end of a run of the job; LOCK: the lock; MAX_RUNNING: a place; NONE: space on the disk."""
     name: str
     """The job's key, the lock, or the user; empty for the disk."""
 
@@ -42,18 +42,20 @@ def lane_of(claimed: ClaimedRun, cause: Cause) -> Lane:
 
 
 class WaitingQueue:
-    """Runs that wait, in lanes; users take turns where they wait for a place."""
+    """The waiting runs in their lanes. Users take turns for places."""
 
     def __init__(self) -> None:
         self._runs: dict[int, tuple[ClaimedRun, Lane]] = {}
-        self._lanes: dict[Lane, list[Place]] = {}  # heaps; runs that have left are removed when they come up
+        self._lanes: dict[
+            Lane, list[Place]
+        ] = {}  # heaps; a run that has left is removed when it is the first
         self._of_job: dict[str, dict[int, ClaimedRun]] = {}
         self._of_user: Counter[str] = Counter()
-        self._deadlines: list[Place] = []  # when runs become too late to start; a heap
+        self._deadlines: list[Place] = []  # a heap of the times after which runs are too late to start
         self._woken: dict[Lane, None] = {}
-        self._turns: dict[str, None] = {}  # users that wait for a place, the next one first
+        self._turns: dict[str, None] = {}  # users that wait for a place, the next user first
         self.retry_at: datetime | None = None
-        """When runs that a full disk holds up are tried again."""
+        """The time at which runs that wait for space on the disk are retried."""
 
     def __len__(self) -> int:
         return len(self._runs)
@@ -65,7 +67,7 @@ class WaitingQueue:
 
     @property
     def next_at(self) -> datetime | None:
-        """When a run becomes too late, or the disk is tried again."""
+        """The time at which a run becomes too late or the disk is retried; None if there is none."""
         while self._deadlines and self._deadlines[0][1] not in self._runs:
             heapq.heappop(self._deadlines)
         times = [self._deadlines[0][0]] if self._deadlines else []
@@ -84,17 +86,17 @@ class WaitingQueue:
 
     def earlier(self, claimed: ClaimedRun) -> list[ClaimedRun]:
         """Return the waiting runs of the same job with earlier fires."""
-        others = self._of_job.get(claimed.run.job.key, {}).values()
-        return [other for other in others if _place(other) < _place(claimed)]
+        waiting_runs = self._of_job.get(claimed.run.job.key, {}).values()
+        return [waiting for waiting in waiting_runs if _place(waiting) < _place(claimed)]
 
     def of_jobs(self, keys: Iterable[str]) -> list[ClaimedRun]:
         """Return the waiting runs of these jobs."""
         return [claimed for key in keys for claimed in self._of_job.get(key, {}).values()]
 
-    # Coming and going
+    # Adding and removing
 
     def add(self, claimed: ClaimedRun, lane: Lane) -> None:
-        """Have a run wait in a lane; it leaves the lane in which it waits."""
+        """Add a run to a lane; it leaves its previous lane."""
         run, place = claimed.run, _place(claimed)
         if run.id not in self._runs:
             self._of_job.setdefault(run.job.key, {})[run.id] = claimed
@@ -106,7 +108,7 @@ class WaitingQueue:
             self._turns.setdefault(lane.name)
 
     def add_deadline(self, claimed: ClaimedRun) -> None:
-        """Report a run when the time of its option `within` is over."""
+        """Note the time at which the option `within` of a run is over, for `pop_too_late`."""
         run = claimed.run
         within = run.job.entry.options.within
         if within is not None and run.fire.trigger != "manual":
@@ -136,7 +138,7 @@ class WaitingQueue:
         return late
 
     def clock_was_turned(self, step: timedelta) -> None:
-        """Move the deadlines; the runs themselves know."""
+        """Move the deadlines; the runs have the change in `ClaimedRun.turned`."""
         self._deadlines = [(at + step, run) for at, run in self._deadlines]
         if self.retry_at:
             self.retry_at += step
@@ -144,7 +146,7 @@ class WaitingQueue:
     # Waking
 
     def wake(self, lane: Lane) -> None:
-        """Have the first run of a lane decided about again."""
+        """Mark a lane, so that admission decides again about its first run."""
         if lane in self._lanes:
             self._woken[lane] = None
 
@@ -154,20 +156,20 @@ class WaitingQueue:
             self.wake(Lane(Reason.MAX_RUNNING, user))
 
     def sleep(self, lane: Lane) -> None:
-        """The first run of a lane cannot start, so none of it can."""
+        """Unmark a lane: its first run cannot start, so no run of the lane can."""
         self._woken.pop(lane, None)
 
-    def served(self, user: str) -> None:
-        """A run of a user has taken a place: the others have their turns before it."""
+    def end_turn(self, user: str) -> None:
+        """Let all other users have their turns before this user's next turn."""
         if user in self._turns:
             del self._turns[user]
             self._turns[user] = None
 
     def next_woken(self) -> tuple[ClaimedRun, Lane] | None:
-        """Return the first run of a woken lane; None where no lane is woken.
+        """Return the next run to decide about, with its woken lane; None if no lane is woken.
 
-        The earliest run comes first, but lanes in which users wait for a place come after the others, and in
-        turns.
+        The earliest run comes first. Lanes in which users wait for a place come after all other lanes, in the
+        order of the users' turns.
         """
         heads = [(place, lane) for lane in [*self._woken] if (place := self._head(lane))]
         if not heads:

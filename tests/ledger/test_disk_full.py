@@ -73,7 +73,7 @@ def test_runs_that_were_not_recorded_when_the_daemon_died_are_unknown_and_not_re
     first, unknown = loop.runs()
     assert first.state == "succeeded"
     assert (unknown.state, unknown.folded, unknown.until) == ("unknown", 3, unknown.fire + 120)
-    assert unknown.reason == "disk-full: it was not written down"
+    assert unknown.reason == "disk-full: the run could not be recorded"
     loop.minutes(1)
     loop.until(lambda: len(ran.read_text().split()) == 5)
     fires = ran.read_text().split()

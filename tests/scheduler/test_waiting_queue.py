@@ -36,7 +36,7 @@ def drain(queue: WaitingQueue) -> list[int]:
         claimed, _ = woken
         numbers.append(claimed.run.id)
         queue.remove(claimed)
-        queue.served(claimed.run.job.user)
+        queue.end_turn(claimed.run.job.user)
     return numbers
 
 
