@@ -18,10 +18,10 @@ RECEIVED_AT_ONCE = 1 << 18  # bytes
 
 
 def connect(path: str, timeout: float) -> socket.socket:
-    """A connection to a process of root or of this user; raises NotRunningError where nobody listens.
+    """Return a connection to a process of root or of this user; raises NotRunningError if no process listens.
 
-    Raises NoAnswerError where its queue stays full, and PycrondError where another user listens, or could:
-    the kernel reports who it is (SO_PEERCRED).
+    Raises NoAnswerError if its queue stays full, and PycrondError if a process of another user listens, or
+    could listen. The kernel reports the user (SO_PEERCRED).
     """
     deadline = clock.elapsed() + timeout
     with contextlib.ExitStack() as stack:
@@ -34,16 +34,16 @@ def connect(path: str, timeout: float) -> socket.socket:
         except (BlockingIOError, TimeoutError) as error:
             raise _no_answer(timeout) from error
         except OSError as error:
-            raise NotRunningError(f"pycrond is not running (nobody listens at {path})") from error
+            raise NotRunningError(f"pycrond is not running (no process listens at {path})") from error
         uid = peer_uid(client)
         if uid not in {0, os.geteuid()}:
             raise PycrondError(f"{path} is not used: it belongs to a process of {NAMES.owner_name(uid)}")
-        stack.pop_all()  # it stays open
+        stack.pop_all()  # the connection stays open
     return client
 
 
 def _is_connected(client: socket.socket, path: str, deadline: float) -> bool:
-    """Connect; return False if the daemon has too many connections to accept now, until the deadline."""
+    """Connect; return False if the daemon's queue is full. Raises BlockingIOError at the deadline."""
     try:
         client.connect(path)
     except BlockingIOError:
@@ -60,8 +60,8 @@ def _no_answer(timeout: float) -> NoAnswerError:
 
 
 def ask(path: str, request: dict[str, Any], timeout: float = 60.0) -> dict[str, Any]:
-    """Send a request to the daemon and return its answer; raises the error that it answers, or NoAnswerError
-    where the whole answer has not come within `timeout` seconds.
+    """Send a request to the daemon and return its answer. Raises PycrondError for an error in the answer, and
+    NoAnswerError if the whole answer has not come within `timeout` seconds.
     """
     deadline = clock.elapsed() + timeout
     with connect(path, timeout) as client:
@@ -83,8 +83,8 @@ def ask(path: str, request: dict[str, Any], timeout: float = 60.0) -> dict[str, 
 
 
 def _receive_line(client: socket.socket, deadline: float) -> bytes:
-    """Return a line, empty if the connection ends before; raise TimeoutError at `deadline`, by clock.elapsed,
-    also where some of it comes again and again.
+    """Return a line; empty if the connection ends before the line does. Raises TimeoutError at `deadline`, by
+    clock.elapsed, even if parts of the line continue to arrive.
     """
     line = bytearray()
     while not line.endswith(b"\n"):

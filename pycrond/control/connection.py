@@ -12,10 +12,10 @@ class Connection:
     """A client that sends a request and then receives the answer. No call waits for the client."""
 
     def __init__(self, connection: socket.socket, max_request: int, deadline: float) -> None:
-        """`max_request` is the number of bytes that a request may have."""
+        """`max_request` is the maximum number of bytes of a request."""
         connection.setblocking(False)
         self.deadline = deadline
-        """When the server drops it, by clock.elapsed."""
+        """The time at which the server drops the connection, by clock.elapsed."""
         self._connection = connection
         self._max_request = max_request
         self._request = bytearray()
@@ -27,16 +27,16 @@ class Connection:
 
     @property
     def is_whole(self) -> bool:
-        """Tell whether the request has arrived."""
+        """True if the whole request has arrived."""
         return b"\n" in self._request
 
     @property
     def unsent(self) -> int:
-        """The number of bytes of the answer that the client has not taken."""
+        """The number of bytes of the answer that are not sent yet."""
         return len(self._unsent)
 
     def receive(self) -> bool:
-        """Read what has arrived; return False if there will be no whole request."""
+        """Read the data that has arrived; return False if the request cannot become complete."""
         try:
             data = self._connection.recv(MIN_REQUEST)
         except BlockingIOError:
@@ -47,7 +47,7 @@ class Connection:
         return self.is_whole or (bool(data) and len(self._request) < self._max_request)
 
     def answer(self, answerer: Answerer) -> bool:
-        """Answer a whole request; return False if nothing of the answer is left to send."""
+        """Answer a whole request; return False if no part of the answer is left to send."""
         line, self._request = bytes(self._request.partition(b"\n")[0]), bytearray()
         data = encode(_answer(line, self.uid, answerer))
         if len(data) > MAX_ANSWER:
@@ -57,7 +57,7 @@ class Connection:
         return self.send()
 
     def send(self) -> bool:
-        """Send what the client takes; return False if nothing is left to send."""
+        """Send what the socket accepts; return False if nothing is left to send, or if the client is gone."""
         try:
             self._unsent = self._unsent[self._connection.send(self._unsent) :]
         except BlockingIOError:

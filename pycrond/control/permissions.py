@@ -8,22 +8,22 @@ from pycrond.host.names import NAMES
 
 
 class Requester(NamedTuple):
-    """A user by name, and the user whose jobs it may see and act on."""
+    """The name of a client's user, and the user whose jobs the client may see and control."""
 
     name: str
     user: str | None
     """None: all users."""
 
     def can_access(self, user: str) -> bool:
-        """Tell whether the requester may see and act on a user's jobs."""
+        """Return whether the requester may see and control a user's jobs."""
         return self.user is None or self.user == user
 
 
 def requester(uid: int, *, system: bool) -> Requester:
     """Return the user that makes a request.
 
-    Root and the daemon's own user may do everything, others act on their own jobs, with `system` only; raises
-    PycrondError.
+    Root and the daemon's own user may do everything. With `system`, other users may control their own jobs;
+    otherwise PycrondError is raised.
     """
     if uid in {0, os.geteuid()}:
         return Requester(NAMES.owner_name(uid), None)

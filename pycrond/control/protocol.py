@@ -1,8 +1,8 @@
 """The control socket: newline-delimited JSON, one request and one answer for each connection.
 
-Anyone may connect (mode 0666); the kernel reports the client's uid (SO_PEERCRED). A slow or silent client
-blocks nobody: the daemon reads only what has arrived, sends only what the socket takes, and drops a client
-whose request is too long or too slow, or that of a user with too many which was silent longest.
+Every user may connect (mode 0666); the kernel reports the client's uid (SO_PEERCRED). A slow or silent client
+does not block the daemon, which reads only data that has arrived and sends only what the socket accepts. It
+drops a client whose request is too long or too slow, and one client of a user that has too many of them.
 """
 
 import base64
@@ -17,20 +17,20 @@ from typing import Any
 from pycrond.host import safe_paths
 
 MIN_REQUEST = 65536  # bytes that a request may have, whatever the settings
-MAX_REQUEST = 16 << 20  # bytes that it may have where crontabs have no limit
+MAX_REQUEST = 16 << 20  # bytes that a request may have if crontabs have no limit
 MAX_ANSWER = 4 << 20  # bytes
-MAX_UNSENT_OF_USER = 4 << 20  # bytes of answers that a user has not taken, when it gets another one
+MAX_UNSENT_OF_USER = 4 << 20  # bytes of unsent answers of a user; with more, its requests wait
 MAX_CLIENTS = 200
 MAX_CLIENTS_OF_USER = 16  # root and the daemon's own user are not limited
 Answerer = Callable[[dict[str, Any], int], dict[str, Any]]
-"""From a request and the uid that makes it to the answer; PycrondError's text becomes its `error`."""
+"""Returns the answer to a request of a uid. The text of a PycrondError becomes the answer's `error`."""
 
 
 @contextlib.contextmanager
 def short_path(path: str) -> Iterator[str]:
-    """A name of at most 108 bytes, the limit of a socket's address, for a path of any length.
+    """Yield a name of at most 108 bytes, the limit of a socket's address, for a path of any length.
 
-    Raises UnsafePathError if another user could put a socket there, OSError if there is no such directory.
+    Raises UnsafePathError if another user could put a socket there, OSError if the directory does not exist.
     """
     with safe_paths.place(path) as entry:
         yield f"/proc/self/fd/{entry.directory}/{entry.name}"
@@ -43,12 +43,12 @@ def peer_uid(connection: socket.socket) -> int:
 
 
 def listen(path: str, mode: int) -> socket.socket:
-    """A listening socket at `path`. It replaces the socket of a dead daemon: the caller holds the lock."""
+    """Return a listening socket at `path`. It replaces a dead daemon's socket: the caller holds the lock."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     with short_path(path) as short:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(short)
-        os.fchmod(listener.fileno(), mode & 0o600)  # bind makes the file with this mode, whatever the umask
+        os.fchmod(listener.fileno(), mode & 0o600)  # bind creates the file with this mode, whatever the umask
         listener.bind(short)
         os.chmod(short, mode)
     listener.listen(128)
@@ -56,10 +56,10 @@ def listen(path: str, mode: int) -> socket.socket:
 
 
 def request_limit(max_crontab_size: int) -> int:
-    """Return how many bytes a request may have, enough for a crontab of so many KiB; 0: no limit."""
+    """Return the maximum bytes of a request, for crontabs of at most `max_crontab_size` KiB; 0: no limit."""
     return max(MIN_REQUEST, max_crontab_size * 1024 * 4 // 3 + 4096) if max_crontab_size else MAX_REQUEST
 
 
 def encode(message: dict[str, Any]) -> bytes:
-    """Return a message as a line of JSON, in which bytes are in base64."""
+    """Return a message as a line of JSON; bytes are encoded in base64."""
     return json.dumps(message, default=lambda value: base64.b64encode(value).decode()).encode() + b"\n"

@@ -1,4 +1,4 @@
-"""The queries of the ledger and of the spools that clients of the control socket may make."""
+"""The queries of the ledger and the spools for clients of the control socket."""
 
 import os
 from collections.abc import Sequence
@@ -11,9 +11,9 @@ from pycrond.keeper.lock import is_locked
 from pycrond.ledger.shared_reader import SharedReader
 from pycrond.output import split_streams, spool
 
-MAX_ROWS = 500  # of an answer
+MAX_ROWS = 500  # in an answer
 MAX_BYTES = 1 << 16  # of output in an answer
-LINE_BYTES = 1024  # at the end of a run's output, in which its last line is looked for
+LINE_BYTES = 1024  # at the end of a run's output, which are searched for its last line
 MAX_ENDS = MAX_BYTES // LINE_BYTES  # runs
 LARGEST = (1 << 63) - 1  # SQLite's largest number
 
@@ -22,14 +22,14 @@ class Records(SharedReader):
     """The ledger and the spools of a state directory."""
 
     retry_for = 0.0
-    """Seconds to wait for a daemon that is away, where it is asked."""
+    """Seconds to wait for an absent daemon, for readers that ask the daemon."""
 
     @property
     def _spools(self) -> str:
         return os.path.join(self._state_dir, "spool")
 
     def is_running(self) -> bool:
-        """Tell whether there is a daemon."""
+        """Return whether a daemon is running."""
         return is_locked(self._state_dir)
 
     def _check_access(self, run: int) -> None:
@@ -38,26 +38,26 @@ class Records(SharedReader):
             raise PycrondError(f"there is no run {run}")
 
     def kept(self, run: int) -> tuple[int, int]:
-        """Return where the kept output of a run begins and ends."""
+        """Return the offsets at which the kept output of a run begins and ends."""
         return self.output(run, 0, 0)[:2]
 
     def output(self, run: int, offset: int, most: int) -> tuple[int, int, bytes]:
-        """Return where the kept output of a run begins and ends, and up to `most` bytes of it."""
+        """Return the offsets at which the kept output begins and ends, and `most` bytes from `offset`."""
         self._check_access(run)
         data = spool.read(self._spools, run, offset, most) if most else b""
         output = spool.Spool(self._spools, run)
         return output.kept_start, output.size, data
 
     def times(self, run: int, start: int, end: int) -> list[tuple[int, float]]:
-        """Return when a run's output from `start` up to, not including, `end` was read, at most MAX_BYTES:
-        offsets, in order, each with the time from there on, in Unix seconds.
+        """Return the times at which a run's output was read, from `start` to `end` (exclusive), for at most
+        MAX_BYTES: sorted offsets, each with the Unix time of the bytes from there on.
         """
         self._check_access(run)
         return spool.Spool(self._spools, run).times(start, min(end, start + MAX_BYTES))
 
     def streams(self, run: int, start: int, end: int) -> list[tuple[int, str]]:
-        """Return the streams of a run's output from `start` up to, not including, `end`, at most twice
-        MAX_BYTES: offsets, in order, each with the stream from there on.
+        """Return the streams of a run's output from `start` to `end` (exclusive), for at most twice
+        MAX_BYTES: sorted offsets, each with the stream of the bytes from there on.
         """
         self._check_access(run)
         output = spool.Spool(self._spools, run)
@@ -69,7 +69,7 @@ class Records(SharedReader):
 
 
 def optional(check: Check[Any]) -> Check[Any]:
-    """Return a check that also passes a parameter that is missing or null."""
+    """Return a check that also accepts null and a missing parameter."""
     return lambda request, name: None if request.get(name) is None else check(request, name)
 
 

@@ -1,4 +1,4 @@
-"""The checks of what a request contains."""
+"""The checks of the parameters of requests."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -9,7 +9,7 @@ MAX_TEXT = 4096  # characters of a text in a request
 LATEST = 1e12  # Unix seconds
 Value = TypeVar("Value")
 Check = Callable[[dict[str, Any], str], Value]
-"""From a request and a parameter's name to the parameter's value; raises PycrondError for a bad one."""
+"""Returns a parameter of a request by its name; raises PycrondError for a bad value."""
 
 
 def text(request: dict[str, Any], name: str, default: str | None = None) -> str:

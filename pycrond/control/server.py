@@ -11,28 +11,27 @@ from pycrond.control.connection import Connection
 from pycrond.control.protocol import MAX_CLIENTS, MAX_CLIENTS_OF_USER, MAX_UNSENT_OF_USER, Answerer, listen
 from pycrond.host.poller import Poller
 
-MAX_TURN_TIME = 0.02  # seconds of a turn in which answers are begun: a minute may be about to begin
+MAX_TURN_TIME = 0.02  # seconds of a turn in which answers are begun, so that other work is not delayed
 MAX_ANSWER_TIME = 0.08  # seconds; with less time until the next minute no answer is begun
-REQUEST_TIME = 10.0  # seconds in which a client sends its request
-ANSWER_TIME = 60.0  # seconds in which a client takes its answer
+REQUEST_TIME = 10.0  # seconds in which a client must send its request
+ANSWER_TIME = 60.0  # seconds in which a client must receive its answer
 ACCEPTED_AT_ONCE = 16  # connections
-ACCEPT_INTERVAL = 0.1  # seconds without new connections after an error that would come again at once
+ACCEPT_INTERVAL = 0.1  # seconds without new connections after an error that would repeat at once
 
 
 class ControlServer:
-    """Listens at a path and answers whole requests, the users in turn; no client blocks the loop.
+    """Listens at a path and answers whole requests. Users take turns; no client blocks the loop.
 
-    A user with too many connections loses one of its own. A user who does not take its answers gets no
-    further one, and each user pauses after an answer for as long as that took. While no descriptor is free,
-    a spare one serves one client at a time; if that does not end, the user with the most connections loses
-    one.
+    A user with too many connections loses one of its own. A user that does not receive its answers gets no
+    further answers. After an answer, a user pauses for as long as it took. While no descriptor is free, a
+    spare one serves one client at a time; if that lasts, the user with the most connections loses one.
     """
 
     def __init__(
         self, path: str, poller: Poller, answerer: Answerer, is_known: Callable[[int], bool], max_request: int
     ) -> None:
-        """`is_known` returns whether a user need not wait for an answer, since its name was looked up.
-        `max_request` is the number of bytes that a request may have.
+        """`is_known` returns whether a user may be answered, because its name has been looked up.
+        `max_request` is the maximum number of bytes of a request.
         """
         self._path = path
         self._poller = poller
@@ -40,10 +39,10 @@ class ControlServer:
         self._is_known = is_known
         self._max_request = max_request
         self._clients: dict[Connection, None] = {}  # in order of their last activity, oldest first
-        self._asking: dict[int, dict[Connection, None]] = {}  # whole requests by user, next turn first
+        self._asking: dict[int, dict[Connection, None]] = {}  # whole requests by user, the next user first
         self._accept_at: float | None = None  # by clock.elapsed; None: the listener is watched
         self._answer_at = 0.0  # by clock.elapsed
-        self._rests: dict[int, float] = {}  # by user: when the next answer may begin, by clock.elapsed
+        self._paused_until: dict[int, float] = {}  # by user: the earliest next answer, by clock.elapsed
         self._spare = -1
         self._listen()
         self._keep_spare()
@@ -77,7 +76,7 @@ class ControlServer:
             self._accept_at = None
 
     def _accept(self) -> None:
-        """Accept connections; after an error that stays, such as no free descriptor, look again later."""
+        """Accept connections; after a lasting error, such as no free descriptor, try again later."""
         for _ in range(ACCEPTED_AT_ONCE):
             try:
                 connection, _ = self._listener.accept()
@@ -94,11 +93,11 @@ class ControlServer:
                 self._add(Connection(connection, self._max_request, clock.elapsed() + REQUEST_TIME))
 
     def _accept_again(self, elapsed: float) -> None:
-        """Watch the listener again once a connection has ended, or drop one after a time."""
+        """Watch the listener again when a connection has ended, or drop one after ACCEPT_INTERVAL."""
         if self._accept_at is None or elapsed < self._accept_at:
             return
         if self._accept_at and self._clients:
-            self._drop_one_of(self._greatest_user())
+            self._drop_one_of(self._busiest_user())
         self._accept_at = None
         self._poller.register(self._listener, self._accept)
 
@@ -113,18 +112,18 @@ class ControlServer:
         if is_limited and counts[client.uid] >= MAX_CLIENTS_OF_USER:
             self._drop_one_of(client.uid)
         elif len(self._clients) >= MAX_CLIENTS:
-            self._drop_one_of(self._greatest_user())
+            self._drop_one_of(self._busiest_user())
         self._clients[client] = None
         self._poller.register(client, lambda: self._receive(client))
         self._receive(client)  # most clients have sent their request by now
 
-    def _greatest_user(self) -> int:
-        """Return the user with the most connections; of two of them not root."""
+    def _busiest_user(self) -> int:
+        """Return the user with the most connections; not root if another user has as many."""
         counts = Counter(client.uid for client in self._clients)
         return max(counts, key=lambda uid: (counts[uid], uid))
 
     def _drop_one_of(self, uid: int) -> None:
-        """Drop the connection of a user that was silent longest."""
+        """Drop the user's connection that was silent longest."""
         self._drop(next(client for client in self._clients if client.uid == uid))
 
     def _drop(self, client: Connection) -> None:
@@ -158,7 +157,7 @@ class ControlServer:
             self._drop(client)
 
     def step(self, elapsed: float, room: float) -> None:
-        """Answer requests for 20 ms, one of each user in turn. `room`: seconds until the next minute."""
+        """Answer requests for 20 ms; users take turns. `room`: the seconds until the next minute."""
         for client in [client for client in self._clients if client.deadline <= elapsed]:
             self._drop(client)
         self._accept_again(elapsed)
@@ -167,21 +166,21 @@ class ControlServer:
             self._answer_at = elapsed + room
             return
         until = elapsed + min(MAX_TURN_TIME, room - MAX_ANSWER_TIME if room > 0 else MAX_TURN_TIME)
-        self._rests = {uid: at for uid, at in self._rests.items() if at > elapsed}
+        self._paused_until = {uid: at for uid, at in self._paused_until.items() if at > elapsed}
         for uid in self._ready():
             if (began := clock.elapsed()) > until:
                 break
-            if uid in self._rests:
+            if uid in self._paused_until:
                 continue
             client = next(iter(self._asking[uid]))
-            self._asking[uid] = self._asking.pop(uid)  # the others come first next time
+            self._asking[uid] = self._asking.pop(uid)  # the other users come first next time
             self._withdraw(client)
             self._answer(client)
             if uid not in {0, os.geteuid()}:
-                self._rests[uid] = 2 * clock.elapsed() - began
+                self._paused_until[uid] = 2 * clock.elapsed() - began
 
     def _ready(self) -> list[int]:
-        """Return the users with a request that may be answered, whose turn is next first."""
+        """Return the users with a request that may be answered, in the order of their turns."""
         unsent: Counter[int] = Counter()
         for client in self._clients:
             unsent[client.uid] += client.unsent
@@ -195,9 +194,9 @@ class ControlServer:
             self._drop(client)
 
     def retry_in(self, elapsed: float) -> float | None:
-        """Seconds until `step` has something to do, besides what the poller reports."""
+        """Return the seconds until `step` has something to do; None: only after an event of the poller."""
         waits = [client.deadline - elapsed for client in self._clients if client.deadline < math.inf]
-        waits += [max(self._answer_at, self._rests.get(uid, 0.0)) - elapsed for uid in self._ready()]
+        waits += [max(self._answer_at, self._paused_until.get(uid, 0.0)) - elapsed for uid in self._ready()]
         if self._accept_at is not None:
             waits.append(self._accept_at - elapsed)
         return max(0.0, min(waits)) if waits else None

@@ -29,8 +29,8 @@ def main(arguments: Sequence[str]) -> int:
     """Run a daemon until it stops.
 
     The arguments are the settings and, from the keeper, the descriptors `--keeper` and `--lock`, and
-    `--after`, which says how the daemon before this one ended. With `--try` the program only shows that it
-    could be the daemon.
+    `--after`, which says how the previous daemon ended. With `--try`, the program only tests that it could
+    run as the daemon.
     """
     own, rest = _split(arguments)
     settings = read_daemon_arguments(rest)
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
     os.umask(0o022)
     os.chdir("/")
     if own["lock"]:
-        os.set_inheritable(int(own["lock"]), False)  # held for life, and by no job
+        os.set_inheritable(int(own["lock"]), False)  # jobs do not inherit it
     keeper = KeeperClient(int(own["keeper"]) if own["keeper"] else None)
     readiness = Readiness(keeper.send, os.environ)
     SPAWNER.pam_service = pam.service(settings)
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str]) -> int:
         readiness.failed(f"a bug in pycrond: {error!r}; {_keep_traceback(settings)}")
         raise
     finally:
-        block()  # a TERM that comes during Python's own end would kill
+        block()  # a TERM while Python exits would kill this process
         pidfile.remove()
     return 0
 
@@ -81,8 +81,8 @@ def _split(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
 
 
 def rehearse(settings: Settings) -> int:
-    """Load the crontabs and open the ledger, change nothing, and print READY at the end."""
-    NAMES.open(Poller())  # the name service may not answer
+    """Load the crontabs and open the ledger without a change, and print READY at the end."""
+    NAMES.open(Poller())  # lookups in other processes: the name service may not answer
     try:
         Loader(settings, users.by_uid(os.geteuid()), read_only=True).load()
         check_version(settings.ledger_path)
@@ -96,7 +96,7 @@ def rehearse(settings: Settings) -> int:
 
 
 def _keep_traceback(settings: Settings) -> str:
-    """Write the traceback to a file, since standard error is /dev/null; return where it is."""
+    """Write the traceback to a file, as standard error is /dev/null; return a text that names the file."""
     import traceback  # noqa: PLC0415 -- hardly ever needed
 
     path = settings.crash_path

@@ -18,13 +18,13 @@ from pycrond.errors import PycrondError
 from pycrond.jobs.run import Cause, Reason
 from pycrond.sources.load_result import LoadResult
 
-MAX_FILES = 1000  # that `status` names
-MAX_STAMPS = 2000  # of an answer
+MAX_FILES = 1000  # in an answer of `status`
+MAX_STAMPS = 2000  # in an answer of `stamps`
 SHARES = (
     *("max_waiting_user", "max_catch_ups_user", "spool_limit_user", "max_waiting_alarms"),
     *("max_orders", "max_crontab_size", "max_crontab_entries"),
 )
-"""The settings that limit each user, as they stand."""
+"""The settings that limit each user and that `status` shows without a change."""
 
 
 class Commands:
@@ -42,7 +42,7 @@ class Commands:
             "stop": self._stop,
             "stamps": self._stamps,
         }
-        """Commands of root and the daemon's own user; the others check the client themselves."""
+        """Commands for root and the daemon's own user; the other commands check the client themselves."""
         self._order_limit = OrderLimit(settings.max_orders, log)
         self._orders = {
             "run": manual.run,
@@ -51,7 +51,7 @@ class Commands:
             "resume": manual.resume,
             "crontab": CrontabRequests(settings, reloader.dialect, log, load).answer,
         }
-        """Commands of which each user has a share."""
+        """Commands that the setting `max-orders` limits for each user."""
         self._commands = {
             "status": self._status,
             **self._for_owner,
@@ -59,10 +59,10 @@ class Commands:
             "read": Queries(settings).read,
         }
         self._counted: tuple[LoadResult, Mapping[str, Mapping[str, int]]] = (LoadResult(), {})
-        """The crontabs that were counted, and of each file the number of jobs by user."""
+        """The load whose jobs were counted, and the number of jobs by file and user."""
 
     def answer(self, request: dict[str, Any], uid: int) -> dict[str, Any]:
-        """Carry out a request of the user `uid`. Raises PycrondError where it is unknown or not allowed."""
+        """Carry out a request of the user `uid`. Raises PycrondError if it is unknown or not allowed."""
         name = str(request.get("command"))
         command = self._commands.get(name)
         if command is None:
@@ -131,7 +131,7 @@ class Commands:
         }
 
     def _retention(self) -> dict[str, Any]:
-        """Return the size of the ledger in bytes, and what limits it, runs and output; 0 is no limit."""
+        """Return the size of the ledger in bytes and the limits of ledger, runs and output; 0: no limit."""
         settings, size = self._subsystems.settings, self._subsystems.ledger.archive.size()
         return {
             "ledger_bytes": size.total,
@@ -143,7 +143,7 @@ class Commands:
         }
 
     def _shares(self) -> dict[str, Any]:
-        """Return the limits for each user, and where they applied."""
+        """Return the limits for each user, and the orders and crontabs that were refused by them."""
         settings, shares = self._subsystems.settings, self._subsystems.runs.shares
         limits = {"max_running_user": shares.running, **{name: getattr(settings, name) for name in SHARES}}
         return {
@@ -157,7 +157,7 @@ class Commands:
         }
 
     def _files(self, uid: int) -> dict[str, int]:
-        """The number of jobs of each file, of jobs that the user may see."""
+        """Return the number of jobs in each file, without jobs that the user may not see."""
         try:
             client = requester(uid, system=self._subsystems.settings.system)
         except PycrondError:
@@ -169,7 +169,7 @@ class Commands:
         return dict([*files.items()][:MAX_FILES])
 
     def _jobs_by_file(self) -> Mapping[str, Mapping[str, int]]:
-        """Return the number of jobs of each file by user, counted once for each load."""
+        """Return the number of jobs by file and user, counted once for each load."""
         loaded = self._subsystems.reloader.loaded
         if self._counted[0] is not loaded:
             counts: dict[str, Counter[str]] = {}
@@ -179,7 +179,7 @@ class Commands:
         return self._counted[1]
 
     def _stamps(self, _request: dict[str, Any], _uid: int) -> dict[str, Any]:
-        """Return the stamps of the crontabs that were read, to be compared with the files by the client."""
+        """Return the stamps of the crontabs that were read; the client compares them with the files."""
         directories, stamps = self._subsystems.reloader.stamps or ([], [])
         return {
             "directories": directories if len(stamps) <= MAX_STAMPS else [],
@@ -189,20 +189,18 @@ class Commands:
     # reload, restart, stop
 
     def _reload(self, request: dict[str, Any], uid: int) -> dict[str, Any]:
-        """Request a reload; a later status tells by `loads` that it is done."""
+        """Request a reload; `loads` in a later status shows that it is done."""
         self._subsystems.reloader.request()
         return self._status(request, uid)
 
     def _restart(self, request: dict[str, Any], uid: int) -> dict[str, Any]:
-        """Begin a restart in place; a later status tells by `start` that it is done, by `refusals` that it is
-        not.
-        """
+        """Begin a restart in place. In a later status, `start` shows success and `refusals` a failure."""
         before = self._status(request, uid)
         self._subsystems.reexec.begin()
         return before
 
     def _stop(self, request: dict[str, Any], uid: int) -> dict[str, Any]:
-        """Stop when nothing runs any more; with `kill` end what runs."""
+        """Stop when no run is left; with `kill`, end the running ones."""
         self._subsystems.scheduler.cancel()
         self._subsystems.scheduler.is_draining = True
         if request.get("kill"):

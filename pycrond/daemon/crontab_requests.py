@@ -1,4 +1,4 @@
-"""Requests of crontab(1): the crontabs of users, who need no rights to the spool."""
+"""Requests of crontab(1): users edit their crontabs without access to the spool directory."""
 
 import base64
 import binascii
@@ -17,14 +17,14 @@ from pycrond.sources.allow_deny import refusal
 from pycrond.sources.user_crontabs import UserCrontabs
 
 ACTIONS = {"list": "LIST", "edit": "BEGIN EDIT", "replace": "REPLACE", "delete": "DELETE"}
-"""The actions, and the words with which they are logged, those of Debian's crontab and cronie's."""
+"""The actions, with their words in the log, which are those of Debian's crontab and cronie's."""
 
 
 class CrontabRequests:
-    """Reads and writes users' crontabs for their owners, and for root those of all users."""
+    """Reads and writes the crontabs of users: each user its own, root those of all users."""
 
     def __init__(self, settings: Settings, dialect: str, log: DaemonLog, load: Callable[[], None]) -> None:
-        """`load` has the crontabs read again."""
+        """`load` requests a reload of the crontabs."""
         self._settings = settings
         self._dialect = dialect
         self._crontabs = UserCrontabs(settings.root, dialect)
@@ -32,9 +32,9 @@ class CrontabRequests:
         self._load = load
 
     def answer(self, request: dict[str, Any], uid: int) -> dict[str, Any]:
-        """Carry out a request; the answer has the text of `list` and `edit`, null if there is no crontab.
+        """Carry out a request; the answer to `list` and `edit` has the text, null if there is no crontab.
 
-        Raises PycrondError where it is not allowed or fails.
+        Raises PycrondError if the request is not allowed or fails.
         """
         action = text(request, "action")
         if action not in ACTIONS:
@@ -52,14 +52,14 @@ class CrontabRequests:
         return {"text": self._crontabs.read(account)}
 
     def _account(self, request: dict[str, Any], uid: int) -> Account:
-        """Return the user whose crontab is meant; raises PycrondError where it may not be used."""
+        """Return the owner of the crontab; raises PycrondError if the client may not use it."""
         if not self._settings.system:
             raise PycrondError("this pycrond does not read users' crontabs (setting system)")
         client = requester(uid, system=True)
         name = client.name if request.get("user") is None else text(request, "user")
         if not client.can_access(name):
             raise PycrondError("must be privileged to use -u")
-        account = NAMES.owner(uid) if name == client.name else self._other(name)
+        account = NAMES.owner(uid) if name == client.name else self._account_of(name)
         if account is None:
             raise PycrondError(f"crontab: user `{name}' unknown")
         if refusal(self._settings.root, self._dialect, client.name, uid):
@@ -69,20 +69,20 @@ class CrontabRequests:
         return account
 
     @staticmethod
-    def _other(name: str) -> Account | None:
-        """Return another user, as root may name one; root's crontab(1) needs no daemon for that."""
+    def _account_of(name: str) -> Account | None:
+        """Return the account of a user that root names; root's crontab(1) itself does not ask the daemon."""
         user = NAMES.user(name)
         return user.account if user else None
 
     def _crontab(self, request: dict[str, Any]) -> bytes:
-        """Return the text of a request, which is in base64; raises PycrondError for one that is too large."""
+        """Return the crontab in a request, decoded from base64; raises PycrondError if it is too large."""
         try:
             crontab = base64.b64decode(request["text"], validate=True)
         except (KeyError, TypeError, ValueError, binascii.Error) as error:
             raise PycrondError("'text' must be a text in base64") from error
-        most = self._settings.max_crontab_size << 10
-        if most and len(crontab) > most:
+        limit = self._settings.max_crontab_size << 10
+        if limit and len(crontab) > limit:
             raise PycrondError(
-                f"the crontab has {len(crontab)} bytes, at most {most} (setting max-crontab-size)"
+                f"the crontab has {len(crontab)} bytes, at most {limit} (setting max-crontab-size)"
             )
         return crontab

@@ -26,12 +26,12 @@ from pycrond.text import counted, duration
 
 SAME_STOP_TIME = 1.0  # seconds: Ctrl-C reaches this process from the terminal and from the keeper
 STOPPED = Cause.of(Reason.STOP, "the daemon was stopped")
-FAREWELL_TIME = 1.0  # seconds that a restart spends on sending what is left
-STOP_TIME = 5.0  # seconds; the same of a stop, while the reader of standard output takes it
+RESTART_FLUSH_TIME = 1.0  # maximum seconds in which a restart sends output and alarms that are left
+STOP_FLUSH_TIME = 5.0  # maximum seconds in which a stop sends output that standard output accepts
 
 
 class Daemon:
-    """A daemon, from its settings to its stop. `step` does everything that is due, and waits for nothing."""
+    """A daemon, from its settings to its stop. `step` does everything that is due, and does not wait."""
 
     def __init__(
         self,
@@ -43,10 +43,10 @@ class Daemon:
         after: str = "",
         lock: int | None = None,
     ) -> None:
-        """Open everything and start. Raises PycrondError for what cannot be had.
+        """Open all resources and start. Raises PycrondError if one of them is not available.
 
-        `after` is how the daemon before this one ended, if it did not stop. `lock` is held, and handed on to
-        the program that is executed at a restart.
+        `after` is how the previous daemon ended, if it was not stopped. `lock` is the held lock's descriptor,
+        which a restart hands on to the new program.
         """
         self._signals = signals
         self._readiness = readiness
@@ -65,8 +65,8 @@ class Daemon:
         )
         self._ledger_watch = LedgerWatch(self.subsystems)
         self._stop_now = False
-        self._second_stop_at = 0.0  # by clock.elapsed: a stop from then on ends jobs that are waited for
-        self._jobs_end_at: float | None = None  # by clock.elapsed: a stop gives running jobs until then
+        self._second_stop_at = 0.0  # by clock.elapsed: a later stop ends the jobs that the daemon waits for
+        self._jobs_end_at: float | None = None  # by clock.elapsed: a stop kills the jobs that still run then
         self._has_more = False
         self._begin(now, after)
 
@@ -94,7 +94,7 @@ class Daemon:
         self._runtime_directory = RuntimeDirectory(
             daemon.settings, daemon.runs.journal, self._server, daemon.output.log
         )
-        ended = f", after {after} of the one before" if after else ""
+        ended = f", after {after} of the previous daemon" if after else ""
         daemon.output.log.write("STARTUP", f"{__version__}, {daemon.reloader.loaded}{ended}", now)
         daemon.reloader.report_problems()
         daemon.scheduler.run_at_boot(daemon.reloader.loaded.jobs, now)
@@ -107,7 +107,7 @@ class Daemon:
     # The loop
 
     def run(self) -> None:
-        """Run until told to stop."""
+        """Run until a stop ends the daemon."""
         daemon = self.subsystems
         while True:
             now = clock.now()
@@ -117,13 +117,13 @@ class Daemon:
             if daemon.reexec.is_tried and daemon.scheduler.has_time(now):
                 self._restart(now)
             callbacks = daemon.poller.wait(self._max_wait())
-            self._turn(clock.now())  # what is due comes before everything else
+            self._turn(clock.now())  # due jobs come before everything else
             for callback in callbacks:
                 callback()
         self._end(clock.now())
 
     def _turn(self, now: datetime) -> None:
-        """Start the due jobs of up-to-date crontabs."""
+        """Bring the crontabs up to date, and start the due jobs."""
         daemon = self.subsystems
         elapsed = clock.elapsed()
         if step := daemon.scheduler.clock_changes.detect(now, elapsed):
@@ -135,12 +135,12 @@ class Daemon:
             daemon.scheduler.turn(now)
 
     def step(self, now: datetime) -> None:
-        """Do all that is due at `now`; blocks for milliseconds at most."""
+        """Do everything that is due at `now`; blocks for milliseconds at most."""
         daemon = self.subsystems
         self._turn(now)
         next_minute = daemon.scheduler.agenda.last + MINUTE
         self._server.step(clock.elapsed(), (next_minute - clock.now()).total_seconds())
-        if not daemon.scheduler.is_draining:  # a request may have said so
+        if not daemon.scheduler.is_draining:  # a request may have begun a stop
             daemon.scheduler.claim_ahead(now)
         elapsed = clock.elapsed()
         daemon.runs.step(now, elapsed)
@@ -161,15 +161,15 @@ class Daemon:
         self._timer.arm(self._next_look())
 
     def _next_look(self) -> datetime:
-        """When there is something to do by the wall clock."""
+        """Return the next time to act by the wall clock."""
         daemon = self.subsystems
         alarms_at = daemon.alarms.next_at
-        is_draining = daemon.scheduler.is_draining  # then no minute has its turn
+        is_draining = daemon.scheduler.is_draining  # then no minute is processed
         next_look = clock.now() + MINUTE if is_draining else daemon.scheduler.next_look()
         return min(next_look, alarms_at) if alarms_at else next_look
 
     def _max_wait(self) -> float | None:
-        """Seconds until there is something to do by elapsed time; None: nothing is waited for."""
+        """Return the seconds until there is something to do by elapsed time; None: there is nothing."""
         if self._has_more:
             return 0.0
         daemon, elapsed = self.subsystems, clock.elapsed()
@@ -200,7 +200,7 @@ class Daemon:
             self._stop(clock.now())
 
     def _stop(self, now: datetime) -> None:
-        """Stop as `stop-jobs` says; where jobs are waited for already, end them."""
+        """Stop as the setting `stop-jobs` says; a second stop ends the jobs that the daemon waits for."""
         daemon, is_draining = self.subsystems, self.subsystems.scheduler.is_draining
         mode, grace = daemon.settings.stop_jobs, daemon.settings.stop_grace
         running = counted(daemon.runs.active.count, "job")
@@ -221,7 +221,7 @@ class Daemon:
         """Execute the installed program."""
         daemon = self.subsystems
         daemon.output.log.write("RESTART", "in place", now)
-        self._flush(now, FAREWELL_TIME)
+        self._flush(now, RESTART_FLUSH_TIME)
         daemon.ledger.file.flush()
         if daemon.ledger.file.has_pending:
             daemon.reexec.refuse(f"the ledger cannot be written: {daemon.ledger.file.trouble}")
@@ -231,12 +231,12 @@ class Daemon:
     # The end
 
     def _end(self, now: datetime) -> None:
-        """Stop. Running jobs are left running, for the next daemon to adopt."""
+        """Stop. Running jobs continue; the next daemon adopts them."""
         daemon = self.subsystems
         self._readiness.stopping(daemon.runs.active.by_pid)
         running = counted(daemon.runs.active.count, "job")
         daemon.output.log.write("SHUTDOWN", f"{running} left running", now)
-        self._flush(now, STOP_TIME)
+        self._flush(now, STOP_FLUSH_TIME)
         self._leave_cluster(now)
         daemon.ledger.stop(now)
         self._server.close()
@@ -244,20 +244,20 @@ class Daemon:
         daemon.runs.limits.close()
 
     def _leave_cluster(self, now: datetime) -> None:
-        """Tell the other nodes of what has ended, and end the agent."""
-        cluster, give_up_at = self.subsystems.scheduler.cluster, clock.elapsed() + FAREWELL_TIME
+        """Report ended runs to the other nodes, and end the agent."""
+        cluster, give_up_at = self.subsystems.scheduler.cluster, clock.elapsed() + RESTART_FLUSH_TIME
         if cluster:
             while cluster.report_last(now, clock.elapsed()) and clock.elapsed() < give_up_at:
                 self.subsystems.poller.wait(0.02)
             cluster.close()
 
     def _flush(self, now: datetime, send_time: float) -> None:
-        """Write down all that the next daemon needs, and send the targets what they take at once."""
+        """Record everything that the next daemon needs, and send the output that the targets accept now."""
         daemon = self.subsystems
         daemon.scheduler.suspend()
         self._completion.step(daemon.reloader.jobs, now)
         daemon.output.drain(now, clock.elapsed() + send_time)
-        give_up_at = clock.elapsed() + FAREWELL_TIME
+        give_up_at = clock.elapsed() + RESTART_FLUSH_TIME
         while daemon.alarms.outbox.is_busy and clock.elapsed() < give_up_at:
             daemon.poller.wait(0.05)
             daemon.runs.reaper.reap(now)

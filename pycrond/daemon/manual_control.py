@@ -1,4 +1,4 @@
-"""Manual control: jobs are started, ended, paused and resumed on request of their owner."""
+"""Manual control: jobs are started, ended, paused and resumed at the request of their owners."""
 
 import signal
 from collections.abc import Iterable, Mapping
@@ -19,8 +19,8 @@ from pycrond.runs.policy import Verdict
 from pycrond.text import storable
 
 DEFAULT_PAUSE, MAX_PAUSE = 3600.0, 30 * 86400.0  # seconds
-MAX_JOBS = 1000  # of one request
-MAX_WAITING = 100  # runs of a job that wait, when another is requested
+MAX_JOBS = 1000  # in one request
+MAX_WAITING = 100  # waiting runs of a job; with more, requests for another run are refused
 MAX_REASON = 200  # characters
 VERDICTS = {Verdict.START: "start", Verdict.SKIP: "skip", Verdict.MISS: "skip"}
 Answer = dict[str, Any]
@@ -41,7 +41,7 @@ class ManualControl:
         client = requester(uid, system=self._system)
         job = self._reloader.jobs[self._key(requests.text(request, "job"), self._loaded(client))]
         if self._scheduler.is_draining:
-            raise PycrondError("the daemon is about to stop: nothing is started any more")
+            raise PycrondError("the daemon is about to stop: it starts no more jobs")
         if self._scheduler.admission.queue.count(job.key) >= MAX_WAITING:
             raise PycrondError(f"{MAX_WAITING} runs of {job.label} wait already")
         now = clock.now()
@@ -75,7 +75,7 @@ class ManualControl:
             self._runs.termination.end(running, cause)
             self._withdraw(waiting, cause, now)
         if not running and not waiting:
-            raise PycrondError("no process of it could be signalled")
+            raise PycrondError("none of the processes could be signalled")
         runs = [(active.run, False) for active in running] + [(claimed.run, True) for claimed in waiting]
         for run, _ in runs:
             self._log.write("KILL", f"{run.job.label} run {run.id} {details}", now)
@@ -93,8 +93,8 @@ class ManualControl:
         self._scheduler.admission.settle([(claimed, cause) for claimed in claims], State.KILLED, now)
 
     def _find_runs(self, word: str, client: Requester) -> tuple[list[ActiveRun], list[ClaimedRun]]:
-        """The running and waiting runs that a word means: a run's number, or a job, also one whose line is
-        gone.
+        """Return the running and waiting runs of a word: the number of a run, or a job. The entry of a job
+        with runs may have been removed.
         """
         actives = self._runs.active.by_pid.values()
         running = [active for active in actives if client.can_access(active.run.job.user)]
@@ -108,20 +108,20 @@ class ManualControl:
             return by_number
         jobs = {active.run.job.key: active.run.job for active in running} | self._loaded(client)
         if number and not self._matching(word, jobs):
-            raise PycrondError(f"no run {word} runs or waits")
+            raise PycrondError(f"run {word} is neither running nor waiting")
         key = self._key(word, jobs)
         by_key = (
             [active for active in running if active.run.job.key == key],
             [claimed for claimed in waiting if claimed.run.job.key == key],
         )
         if not any(by_key):
-            raise PycrondError(f"nothing of {jobs[key].label} runs or waits")
+            raise PycrondError(f"no run of {jobs[key].label} is running or waiting")
         return by_key
 
     # pause and resume
 
     def pause(self, request: dict[str, Any], uid: int) -> Answer:
-        """Pause jobs for a time. Either all of them are found, or nothing is done."""
+        """Pause jobs for a time. If one of the jobs is not found, none is paused."""
         client = requester(uid, system=self._system)
         keys, now = self._keys(request, client), clock.now()
         seconds = _pause_seconds(request.get("seconds", DEFAULT_PAUSE))
@@ -137,7 +137,7 @@ class ManualControl:
         return {"keys": keys, "jobs": self._labels(keys), "until": until.timestamp() if until else None}
 
     def resume(self, request: dict[str, Any], uid: int) -> Answer:
-        """End the pauses of jobs; the answer names apart those that were not paused."""
+        """End the pauses of jobs; the answer lists the jobs that were not paused separately."""
         client = requester(uid, system=self._system)
         keys, now = self._keys(request, client), clock.now()
         resumed = self._scheduler.pauses.resume(keys, now)
@@ -153,7 +153,7 @@ class ManualControl:
     # Jobs by words
 
     def _loaded(self, client: Requester) -> dict[str, Job]:
-        """The loaded jobs that the client may control."""
+        """Return the loaded jobs that the client may control."""
         return {key: job for key, job in self._reloader.jobs.items() if client.can_access(job.user)}
 
     def _keys(self, request: dict[str, Any], client: Requester) -> list[str]:
@@ -161,7 +161,7 @@ class ManualControl:
         return list(dict.fromkeys(self._key(word, jobs) for word in words))
 
     def _labels(self, keys: Iterable[str]) -> list[str]:
-        """The names of loaded jobs for people."""
+        """Return the names of loaded jobs for people."""
         return [self._reloader.jobs[key].label for key in keys]
 
     def _key(self, word: str, jobs: Mapping[str, Job]) -> str:
@@ -184,7 +184,7 @@ def _place(job: Job, loaded: Mapping[str, Job]) -> str:
 
 
 def _signal_number(value: object) -> int:
-    """A signal by its name, with or without SIG, or by its number."""
+    """Return the number of a signal, given by its name, with or without SIG, or by its number."""
     name = str(value).upper().removeprefix("SIG")
     number = signal.Signals.__members__.get(f"SIG{name}")
     if number is None and name.isdecimal() and len(name) < 4 and int(name) in signal.valid_signals():
@@ -195,14 +195,14 @@ def _signal_number(value: object) -> int:
 
 
 def _signal_name(number: int) -> str:
-    """`SIGTERM`; the number of a signal without a name."""
+    """Return a name such as `SIGTERM`; for a signal without a name, its number."""
     return signal.Signals(number).name if number in signal.Signals.__members__.values() else str(number)
 
 
 def _pause_seconds(value: object) -> float | None:
-    """The duration of a pause; None: until it is resumed."""
+    """Return the duration of a pause in seconds; None: until the job is resumed."""
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= MAX_PAUSE:
-        raise PycrondError("a pause lasts 30 days at most, unless it is for ever")
+        raise PycrondError("a pause lasts at most 30 days, or forever")
     return float(value)

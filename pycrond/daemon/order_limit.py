@@ -1,4 +1,4 @@
-"""Each user's share of orders: requests that start, end, pause or resume jobs."""
+"""The limit of each user's orders: requests that start, end, pause or resume jobs."""
 
 import os
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ LOG_INTERVAL = 3600.0  # seconds between two messages about the same user
 
 @dataclass(slots=True)
 class _Share:
-    """The orders that a user may still give at a time, by clock.elapsed; a minute brings all of them back."""
+    """The orders that a user may still give at the time `at`, by clock.elapsed; refilled within a minute."""
 
     left: float
     at: float
@@ -26,7 +26,7 @@ class OrderLimit:
     """Refuses a user's orders beyond the setting `max-orders`; root and the daemon's user have no limit."""
 
     def __init__(self, limit: int, log: DaemonLog) -> None:
-        """`limit` is a number of orders a minute; with 0 there is no limit."""
+        """`limit` is the number of orders a minute; 0: no limit."""
         self.limit = limit
         self.refused = 0
         """The number of orders that were refused."""
@@ -35,7 +35,7 @@ class OrderLimit:
         self._logged_at: dict[int, float] = {}  # by clock.elapsed
 
     def count(self, uid: int, now: datetime) -> None:
-        """Count an order; raises PycrondError where the user has none left."""
+        """Count an order; raises PycrondError if the user has none left."""
         if not self.limit or uid in {0, os.geteuid()}:
             return
         elapsed = clock.elapsed()

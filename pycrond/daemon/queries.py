@@ -1,6 +1,6 @@
-"""Answers to the queries of the control socket's clients, each restricted to what the client may see.
+"""Answers to the queries of the control socket's clients, restricted to the data that the client may see.
 
-A query reads what fits into an answer, and is interrupted when it takes long: the client asks for the rest.
+A query reads only what fits into an answer, and the client asks for the rest. A long query is interrupted.
 """
 
 import os
@@ -48,7 +48,7 @@ class Queries:
                 raise PycrondError(f"cannot read the output: {os_reason(error)}") from error
 
     def _records(self, requester: Requester) -> Records:
-        """A user sees the problems of the crontab that has its name."""
+        """Return a reader for a client. A user sees the problems of the crontab that has its name."""
         spools = [spool for spool, _ in SPOOLS.values()]
         crontabs = [os.path.join(self._settings.root, spool, requester.name) for spool in spools]
         return Records(

@@ -17,7 +17,7 @@ from pycrond.keeper.client import KeeperClient
 from pycrond.output.daemon_log import DaemonLog
 from pycrond.text import duration
 
-TRIAL_TIME = 30.0  # seconds that the new code has to show that it works
+TRIAL_TIME = 30.0  # seconds in which a trial must succeed
 READY = b"\nready\n"  # the end of a successful trial's output
 MAX_OUTPUT = 65536  # bytes of a trial's output
 
@@ -34,12 +34,12 @@ class Reexec:
         self._keeper = keeper
         self._poller = poller
         self._log = log
-        self._trial = -1  # the read end of its output
-        self._process = -1  # its pidfd
+        self._trial = -1  # the read end of the trial's output
+        self._process = -1  # the trial's pidfd
         self._output = b""
         self._give_up_at = 0.0
         self.is_tried = False
-        """The new code has shown that it works."""
+        """True if the trial of the new code has succeeded."""
         self.refusals = 0
         self.refused = ""
         """The reason of the last refusal."""
@@ -85,22 +85,22 @@ class Reexec:
             )
 
     def refuse(self, reason: str) -> None:
-        """Go on with the old program."""
+        """Continue with the old program."""
         self.is_tried = False
         self.refusals += 1
         self.refused = reason.splitlines()[-1]
-        detail = f"not restarted, this one goes on: {self.refused}"
+        detail = f"not restarted, the old program continues: {self.refused}"
         self._log.write("ERROR", detail, clock.now(), level="err")
 
     def retry_in(self, elapsed: float) -> float | None:
-        """Seconds until `step` has something to do; None while there is no trial."""
+        """Return the seconds until `step` has something to do; None while there is no trial."""
         return max(0.0, self._give_up_at - elapsed) if self._trial >= 0 else None
 
     def step(self, elapsed: float) -> None:
         """Kill a trial that takes too long, and refuse it."""
         if self._trial >= 0 and elapsed >= self._give_up_at:
             self._output = f"the trial did not end within {duration(TRIAL_TIME)}".encode()
-            with contextlib.suppress(ProcessLookupError):  # it has ended, and something holds its output open
+            with contextlib.suppress(ProcessLookupError):  # it has ended, but its output is still open
                 signal.pidfd_send_signal(self._process, signal.SIGKILL)
             self._trial_ended()
 

@@ -1,4 +1,4 @@
-"""The reload: the crontabs are read, and agenda, ledger and alarms get their jobs."""
+"""The reload: reads the crontabs and gives their jobs to the scheduler, the ledger and the alarms."""
 
 import gc
 from collections.abc import Mapping
@@ -23,15 +23,15 @@ from pycrond.text import storable
 
 TIME_PER_JOB = timedelta(microseconds=1)  # of a reload in which most jobs are unchanged
 TIME_PER_BYTE = timedelta(microseconds=3)  # of a changed file with short lines, the ledger included
-MAX_DURATION = timedelta(seconds=10)  # that is waited for
+MAX_DURATION = timedelta(seconds=10)  # the longest time that is kept free for a reload
 SHORT_RELOAD = timedelta(milliseconds=10)  # a reload of this duration makes no job late
-PORTION = 16 << 10  # bytes of changed files that are read in a turn, but at least one file
-MAX_WRITE_WAIT = 1.0  # seconds that all files wait for one that is being written
+PORTION = 16 << 10  # bytes of changed files that are read in a turn; at least one file is read
+MAX_WRITE_WAIT = 1.0  # seconds that a reload waits for a file that is being written
 RETRY_INTERVAL = 0.02  # seconds
 
 
 class Reloader:
-    """Reads the crontabs when they have changed, or when that is requested."""
+    """Reads the crontabs when they have changed, or when a reload is requested."""
 
     def __init__(
         self,
@@ -51,13 +51,13 @@ class Reloader:
         self.loaded = LoadResult()
         self.count = 0
         """How often the crontabs were read."""
-        self._unknown: frozenset[str] = frozenset()  # users that were unknown after the last complete reading
-        self._waits_for_names = False  # to go on with a reload
+        self._unknown: frozenset[str] = frozenset()  # users that were unknown after the last complete load
+        self._waits_for_names = False  # a reload continues after answers of the name service
         self._reported: frozenset[Problem] = frozenset()
-        self._is_asked = False  # for a reload, by root or the daemon's user
+        self._is_asked = False  # root or the daemon's user has requested a reload
         self._requested_at: float | None = None  # by clock.elapsed
         self._phase: tuple[datetime, bool] | None = None  # the last minute, and whether the next has come
-        self._look_at = 0.0  # by clock.elapsed: when to see whether the request can be carried out
+        self._try_at = 0.0  # by clock.elapsed: the next attempt to carry out the request
 
     @property
     def dialect(self) -> str:
@@ -75,17 +75,17 @@ class Reloader:
         loader = self._loader
         return None if loader.watched else (loader.directories, [*loader.recorded])
 
-    def load(self, now: datetime, most: int | None = None, *, only_finished: bool = False) -> None:
-        """Read what has changed, with `most` so many bytes; with `only_finished` no file whose last line is
-        not complete yet. Unchanged jobs stay the same objects, and what runs goes on.
+    def load(self, now: datetime, max_bytes: int | None = None, *, only_finished: bool = False) -> None:
+        """Read at most `max_bytes` of changed crontabs; with `only_finished`, skip files without a complete
+        last line. Unchanged jobs stay the same objects, and running jobs are not affected.
         """
         self._waits_for_names = False
-        gc.disable()  # nothing of this is garbage, and there may be a million objects to look at
+        gc.disable()  # a load creates no garbage, but perhaps a million objects that gc would visit
         try:
             self._note_cluster()
             before, self.loaded = (
                 self.loaded,
-                self._loader.load(most, finished_at=now if only_finished else None),
+                self._loader.load(max_bytes, finished_at=now if only_finished else None),
             )
             if self.loaded.is_complete:
                 self._jobs_follow_cluster()
@@ -96,7 +96,7 @@ class Reloader:
                 self._alarms.replace_jobs(self.jobs, now)
             self.write(now)
             gc.collect()
-            gc.freeze()  # no collection looks at the jobs again
+            gc.freeze()  # later collections do not visit the jobs
         finally:
             gc.enable()
         if self.loaded.is_complete:
@@ -107,7 +107,7 @@ class Reloader:
             self._waits_for_names = not self._loader.has_more
 
     def _note_cluster(self) -> bool:
-        """Use the name and zone of the cluster from now on; return whether they are others than before."""
+        """Use the name and zone of the cluster from now on; return whether they have changed."""
         cluster = self._scheduler.cluster
         if cluster is None or cluster.identity == self._loader.identity:
             return False
@@ -116,7 +116,7 @@ class Reloader:
         return True
 
     def _jobs_follow_cluster(self) -> None:
-        """The loaded jobs are those of the cluster's name and zone."""
+        """Tell the cluster that the loaded jobs use its name and zone."""
         if self._scheduler.cluster and self._loader.identity:
             self._scheduler.cluster.jobs_follow(self._loader.identity)
 
@@ -131,33 +131,33 @@ class Reloader:
         self._ledger.load(files, self.loaded.problems, now, min(now, agenda.last))
 
     def request(self, *, is_asked: bool = True) -> None:
-        """Have the crontabs read as soon as no file is being written, and no due job would be late for it.
+        """Request a reload, which begins as soon as no file is being written and no due job is delayed by it.
 
-        Without `is_asked` because of a change; problems that were logged before are not logged again then.
+        `is_asked` is False for a reload because of a change: it does not log known problems again.
         """
         if is_asked:
             self._is_asked = True
             self._loader.begin_again()
         self._waits_for_names = False
         if self._requested_at is None:
-            self._requested_at, self._look_at = clock.elapsed(), 0.0
+            self._requested_at, self._try_at = clock.elapsed(), 0.0
 
     def step(self, now: datetime, elapsed: float) -> None:
-        """Read the crontabs if that was requested, or if a watched file has changed.
+        """Read the crontabs if a reload was requested, or if a watched file has changed.
 
-        Changes are looked for once before a minute is claimed and once more when it has come, so that an edit
-        counts from the next minute on.
+        The files are checked for changes once before a minute is claimed and once when it has come, so that
+        an edit takes effect from the next minute on.
         """
         loader, scheduler = self._loader, self._scheduler
         if self._enter_phase(now):
-            self._look(now)
+            self._check_for_changes(now)
             for name in sorted(self.loaded.unknown):  # the log has the answers in this order
                 NAMES.is_settled(name)
         self._note_changed_users(now)
         if self._note_cluster():
             self.request(is_asked=False)
         is_waiting = self._waits_for_names and bool(loader.waited_for)
-        if self._requested_at is None or elapsed < self._look_at or is_waiting:
+        if self._requested_at is None or elapsed < self._try_at or is_waiting:
             return
         # Cron would read the files now, before it runs the minute that has come.
         must_count = loader.watched and scheduler.is_due(now)
@@ -168,14 +168,14 @@ class Reloader:
         if duration > SHORT_RELOAD and not scheduler.has_room(now, 2 * duration):
             wait = RETRY_INTERVAL
         if wait:
-            self._look_at = elapsed + wait
+            self._try_at = elapsed + wait
             return
         self._requested_at = None
         self.reload(now, PORTION)
 
     def _enter_phase(self, now: datetime) -> bool:
-        """Note a look at the crontabs; return whether it is the first within a second of the next minute, or
-        the first after it came.
+        """Return whether the crontabs are to be checked now: for the first time in the second before the next
+        minute, or for the first time after the minute has come.
         """
         last = self._scheduler.agenda.last
         coming = last + MINUTE
@@ -185,7 +185,7 @@ class Reloader:
         return is_new
 
     def _note_changed_users(self, now: datetime) -> None:
-        """Log users that have appeared, vanished or changed, and load what follows from that."""
+        """Log users that have appeared, vanished or changed; request a reload if one appeared or vanished."""
         for name in sorted(NAMES.take_changed()):
             user, account = NAMES.user(name), self.loaded.accounts.get(name)
             if name in self._unknown and user:
@@ -200,8 +200,8 @@ class Reloader:
                 continue
             self.request(is_asked=False)
 
-    def _look(self, now: datetime) -> None:
-        """Look for changes of the crontabs and of the machine's time zone."""
+    def _check_for_changes(self, now: datetime) -> None:
+        """Check the crontabs and the machine's time zone for changes."""
         if self._loader.watched and self._loader.has_changes():
             self.request(is_asked=False)
         try:
@@ -211,9 +211,9 @@ class Reloader:
             detail = f"{error}; the time zone is still {self._scheduler.agenda.zone.name}"
             self._log.write("WARNING", detail, now, level="warning")
 
-    def reload(self, now: datetime, most: int | None = None) -> None:
-        """Read the crontabs, with `most` so many bytes, and log the result when all are read."""
-        self.load(now, most, only_finished=not self._is_asked)
+    def reload(self, now: datetime, max_bytes: int | None = None) -> None:
+        """Read at most `max_bytes` of changed crontabs, and log the result when all are read."""
+        self.load(now, max_bytes, only_finished=not self._is_asked)
         if not self.loaded.is_complete:
             return
         self._log.write("RELOAD", str(self.loaded), now)
@@ -221,17 +221,17 @@ class Reloader:
         self._is_asked = False
 
     def _duration(self) -> timedelta:
-        """Return how long a reload will take at most, roughly."""
+        """Return a rough estimate of the longest duration of a reload."""
         return TIME_PER_JOB * len(self.jobs) + TIME_PER_BYTE * self._loader.changed_size(PORTION)
 
     def retry_in(self, elapsed: float) -> float | None:
-        """Seconds until `step` has something to do; None if nothing was requested."""
+        """Return the seconds until `step` has something to do; None if no reload was requested."""
         if self._waits_for_names and self._loader.waited_for:
             return None
-        return None if self._requested_at is None else max(0.0, self._look_at - elapsed)
+        return None if self._requested_at is None else max(0.0, self._try_at - elapsed)
 
     def report_problems(self, known: frozenset[Problem] = frozenset()) -> None:
-        """Log the problems of the crontabs that are not known yet."""
+        """Log the problems of the crontabs that are not in `known`."""
         now, self._reported = clock.now(), frozenset(self.loaded.problems)
         for problem in self.loaded.problems:
             if problem in known:

@@ -1,5 +1,5 @@
-"""Retention: old runs are folded to one row for each day and state, and their output is deleted; jobs that
-are gone and never ran are forgotten.
+"""Retention: folds old runs to one row for each day and state and deletes their output; forgets removed jobs
+that never ran.
 """
 
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ from pycrond.output.kept import KeptOutput
 from pycrond.settings import Settings
 
 KEPT_VERSIONS = 100  # of a job
-KEPT_GONE_TIME = timedelta(hours=1)  # of a job that has no run
+KEPT_GONE_TIME = timedelta(hours=1)  # for a removed job without a run
 MAX_TIME = 0.02  # seconds a minute
 UNLIMITED = 1 << 62  # runs
 
 
 class Retention:
-    """Looks at one job a minute, and at one more for each new run or version of a job, within 20 ms; and at
-    1,000 jobs that are gone.
+    """Processes one job a minute, plus one for each new run or version of a job, within 20 ms; and 1,000
+    removed jobs.
     """
 
     def __init__(self, archive: Archive, pauses: Pauses, kept: KeptOutput, settings: Settings) -> None:
@@ -32,14 +32,14 @@ class Retention:
         self._kept = kept
         self._settings = settings
         self._limit = LedgerLimit(archive, self._fold, settings.ledger_limit << 20)
-        self._gone = ""  # the gone job that was looked at last
-        self._key = ""  # of the job that was looked at last
-        self._has_more = False  # old runs of that job
+        self._gone = ""  # the removed job that was processed last
+        self._key = ""  # the job that was processed last
+        self._has_more = False  # this job may have more old runs
         self._minute: datetime | None = None
         self._rows = 0
 
     def step(self, minute: datetime, runs: int, now: datetime) -> None:
-        """Work once after the turn of `minute`; `runs` is the number of runs there have ever been."""
+        """Work once after the turn of `minute`; `runs` is the number of all runs ever claimed."""
         if self._archive.is_blocked:
             return
         self._limit.step(is_new_minute=minute != self._minute)
@@ -62,7 +62,7 @@ class Retention:
             self._has_more = self.fold(self._key, now)
 
     def fold(self, key: str, now: datetime) -> bool:
-        """Fold some old runs of a job, and forget old versions; return whether there may be more runs."""
+        """Fold some old runs of a job, and forget old versions; return whether more old runs may be left."""
         self._archive.forget_versions(key, KEPT_VERSIONS)
         options = decode_options(self._archive.options(key))
         days = smaller(options.keep_days, self._settings.keep_days)
@@ -81,5 +81,5 @@ class Retention:
                 self._kept.remove(row.id, key.partition("/")[0], row.bytes)
 
     def retry_in(self, elapsed: float) -> float | None:
-        """Seconds until `step` has something to do in this minute; None if it has not."""
+        """Return the seconds until `step` has something to do; None if it waits for the next minute."""
         return self._limit.retry_in(elapsed)

@@ -1,4 +1,4 @@
-"""The completion of runs: their starts and ends are written down, retries are claimed, alarms are made."""
+"""The completion of runs: records their starts and ends, claims retries, and creates alarms."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -11,7 +11,7 @@ from pycrond.runs.policy import retry_in
 from pycrond.runs.runs import Runs, ended_event
 from pycrond.scheduler.scheduler import Scheduler
 
-MAX_ABSENCE = timedelta(minutes=10)  # of this node, after which its fires do not run again for its sake
+MAX_ABSENCE = timedelta(minutes=10)  # after a longer absence of this node, other nodes do not rerun its fires
 
 
 class RunCompletion:
@@ -23,8 +23,8 @@ class RunCompletion:
         self._alarms = alarms
 
     def step(self, jobs: Mapping[str, Job], now: datetime) -> None:
-        """The order (starts, retries, ends, release) makes a crash between two steps recoverable: a daemon
-        that finds an end unwritten finds its retry claimed, and claims no attempt twice.
+        """Process them. The order (starts, retries, ends, release) makes a crash between two steps
+        recoverable: if an end is not recorded, its retry may be claimed, and no attempt is claimed twice.
         """
         self._runs.write_starts()
         ended = self._runs.take_ended()
@@ -42,19 +42,19 @@ class RunCompletion:
             alarms = self._alarms.after([ended_event(run) for run in ended], retries.keys(), now)
             self._runs.write_ends(ended, *alarms)
         self._runs.journal.release()
-        others = self._runs.reaper.take_other_children()
-        self._alarms.outbox.children_ended(others, now)
+        other_children = self._runs.reaper.take_other_children()
+        self._alarms.outbox.children_ended(other_children, now)
         if cluster:
-            cluster.children_ended(others)
+            cluster.children_ended(other_children)
 
 
 def _unknown(ended: Sequence[EndedRun]) -> list[Fire]:
-    """The fires of runs whose ends nobody knows, as the machine died."""
+    """Return the fires of runs whose end is not known, because the machine died."""
     return [end.run.fire for end in ended if end.outcome.state in {State.UNKNOWN, State.LOST}]
 
 
 def _retries(ended: Sequence[EndedRun], jobs: Mapping[str, Job], now: datetime) -> dict[int, Fire]:
-    """The attempts that follow failed runs, by the jobs as they are now."""
+    """Return the next attempts of failed runs, by run, with the jobs that are loaded now."""
     fires = {}
     for end in ended:
         fire = end.run.fire

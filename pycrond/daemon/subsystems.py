@@ -26,7 +26,7 @@ from pycrond.sources.loader import Loader
 
 
 class Subsystems(NamedTuple):
-    """Each owns its records; only the daemon joins them."""
+    """The subsystems. Each owns its records; only the daemon joins them."""
 
     settings: Settings
     keeper: KeeperClient
@@ -40,22 +40,22 @@ class Subsystems(NamedTuple):
     reexec: Reexec
 
     def clock_was_turned(self, seconds: float, now: datetime) -> None:
-        """Move all that waits for an instant of the clock that was turned."""
+        """Move all waiting times by the seconds by which the clock was changed."""
         self.scheduler.clock_was_turned(seconds)
         self.alarms.clock_was_turned(seconds, now)
 
     @property
     def is_idle(self) -> bool:
-        """Return whether nothing runs, and nothing that runs have left behind is being ended."""
+        """True if no run is running, and no process that a run has left behind is being ended."""
         return not self.runs.active.count and not self.runs.termination.is_busy
 
 
 def build(
     settings: Settings, keeper: KeeperClient, now: datetime, *, after: str, lock: int | None
 ) -> Subsystems:
-    """Open and make everything that a daemon needs; nothing is read, started or claimed yet.
+    """Open and create everything that a daemon needs; no crontab is read, and no run is claimed or started.
 
-    Raises PycrondError for what cannot be had. `after` and `lock` are those of `Daemon`.
+    Raises PycrondError if a resource is not available. `after` and `lock` are those of `Daemon`.
     """
     poller = Poller()
     NAMES.open(poller)
@@ -69,8 +69,8 @@ def build(
     builder = CommandBuilder(settings, loader.account, loader.dialect)
     runs = Runs(settings, ledger, output, keeper, poller, builder)
     scheduler = Scheduler(settings, ledger, output.log, runs, loader.dialect, now)
-    ledger.begin(os.getpid(), __version__, machine.boot_id(), after, now)  # all else is there
-    if ledger.file.set_aside or scheduler.checkpoint.unwritten_since:  # it does not have all runs
+    ledger.begin(os.getpid(), __version__, machine.boot_id(), after, now)  # everything else has succeeded
+    if ledger.file.set_aside or scheduler.checkpoint.unwritten_since:  # the ledger does not have all runs
         ledger.begin_after(max([spool.upper_run_bound(settings.spool_dir), *output.capture.open_runs]))
     if settings.cluster:
         from pycrond.cluster.cluster import Cluster  # noqa: PLC0415 -- most daemons have none

@@ -43,7 +43,7 @@ class Abandoned(NamedTuple):
 
 
 class Missed(NamedTuple):
-    """One or several consecutive fires were not started: no daemon ran in time, or `within` was over."""
+    """A fire, or several consecutive ones, did not start: no daemon ran in time, or `within` was over."""
 
     run: int | None
     """The row of the ledger that records it; None for a shared job: the cluster's database records it."""

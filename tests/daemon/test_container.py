@@ -146,7 +146,7 @@ def test_jobs_get_term_and_kill_and_nothing_is_lost_when_the_container_stops(
     container.wait_for("STOP (ends 2 jobs within 1 s)", "output: TERM came")
     os.kill(daemon, signal.SIGKILL)
     assert container.started[-1].wait(30) == 0
-    assert "after signal 9 of the one before" in container.log.read_text()
+    assert "after signal 9 of the previous daemon" in container.log.read_text()
     ends = {run.name: (run.state, run.reason) for run in crond.runs()}
     assert ends["ends"] == ends["stays"] == (State.KILLED, "stop: the daemon was stopped"), ends
     assert [run.state for run in crond.runs() if run.name == "again"] == [State.WAITING, State.FAILED]

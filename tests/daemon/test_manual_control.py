@@ -293,8 +293,8 @@ def test_kill_ends_a_run_whose_job_is_removed(loop: Loop) -> None:
 @pytest.mark.parametrize(
     ("fields", "error"),
     [
-        ({"what": "job"}, f"nothing of {ME}/job runs or waits"),
-        ({"what": "7"}, "no run 7 runs or waits"),
+        ({"what": "job"}, f"no run of {ME}/job is running or waiting"),
+        ({"what": "7"}, "run 7 is neither running nor waiting"),
         ({"what": "x"}, "no job is called 'x'"),
         ({"what": "job", "signal": "NONSENSE"}, "no signal is called 'NONSENSE'"),
         ({"what": "job", "signal": 0}, "no signal is called '0'"),

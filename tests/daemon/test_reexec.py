@@ -150,7 +150,7 @@ def test_a_daemon_whose_new_code_cannot_start_goes_on_and_reports_the_error(
     status = copied.status()
     assert status
     assert (status["pid"], status["start"], status["refused"]) == (pid, before, refusal)
-    wait_until(lambda: any("not restarted, this one goes on" in line for line in rsyslogd.lines()))
+    wait_until(lambda: any("not restarted, the old program continues" in line for line in rsyslogd.lines()))
 
 
 def test_restart_prints_why_the_new_code_cannot_start(copied: Crond) -> None:

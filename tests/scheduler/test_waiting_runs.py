@@ -135,7 +135,7 @@ def test_a_run_that_is_not_decided_about_can_be_killed_once(shared: Loop) -> Non
     shared.minutes(1)
     run = shared.daemon.subsystems.scheduler.admission.user_turns.claims[-1].run.id
     kill(shared, run)
-    with pytest.raises(PycrondError, match=f"no run {run} runs or waits"):
+    with pytest.raises(PycrondError, match=f"run {run} is neither running nor waiting"):
         kill(shared, run)
     shared.write("0 0 1 1 * true\n")
     shared.daemon.subsystems.reloader.reload(clock.now())

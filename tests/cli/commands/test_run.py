@@ -182,7 +182,8 @@ def test_kill_of_a_job_that_ignores_term(crond: Crond) -> None:
     wait_until(lambda: crond.runs()[0].state == "killed")
     run = crond.history()[0]
     assert (run["reason"], run["signal"]) == (f"kill: by {ME}", 9)
-    assert crond.run("kill", "job", status=1).stderr == f"pycrond: nothing of {ME}/job runs or waits\n"
+    printed = crond.run("kill", "job", status=1).stderr
+    assert printed == f"pycrond: no run of {ME}/job is running or waiting\n"
 
 
 def test_kill_by_a_signal(crond: Crond) -> None:
@@ -449,7 +450,7 @@ def test_users_see_and_act_on_their_own_jobs_alone(system: System) -> None:
     for command in (["run"], ["kill"], ["pause"], ["resume"], ["history"], ["logs"]):
         for word in ("secret", "daemon/secret", "daemon"):
             assert system.as_user(ALICE, *command, word, status=1) == no.format(word)
-    assert system.as_user(ALICE, "kill", "2", status=1) == "pycrond: no run 2 runs or waits\n"
+    assert system.as_user(ALICE, "kill", "2", status=1) == "pycrond: run 2 is neither running nor waiting\n"
     assert system.json(ALICE, "history")["runs"] == []
     assert system.as_user(ALICE, "logs") == ""
     assert "no job is called '1'" in system.as_user(ALICE, "logs", "1", status=1)
