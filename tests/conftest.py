@@ -1,4 +1,4 @@
-"""Helpers and fixtures for all tests: waiting for a fact, and a pycrond that is ended after the test."""
+"""Helpers and fixtures for all tests: wait for a fact, run a pycrond and end it after the test."""
 
 import contextlib
 import json
@@ -39,13 +39,17 @@ CGROUP_REMOVAL_TIME = 5.0  # seconds
 KINDS = {"silent_loop": "process", "crond": "daemon"}
 """The kind of a test that uses such a fixture and names no kind itself."""
 LONGEST = ("test_wheel.py", "test_simulation.py", "test_chaos.py")
-"""Modules with tests of many seconds, which come first: at the end, one of two workers would have nothing to do."""
+"""Modules with tests of many seconds, which come first: at the end, one of two workers would have nothing to
+do.
+"""
 
 freezegun.configure(extend_ignore_list=["_pytest.timing"])
 
 
 def pytest_configure() -> None:
-    """Undo that a script which starts the suite in the background ignores INT: the commands under test inherit it."""
+    """Restore the action of INT: a script that starts the suite in the background ignores it for all
+    children.
+    """
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -65,7 +69,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def wait_until(fact: Callable[[], object], seconds: float = 60.0) -> None:
-    """Wait until a fact is true; fail after so many seconds, measured with a clock that no test freezes."""
+    """Wait until a fact is true; fail after `seconds`, measured with a clock that no test freezes."""
     deadline = os.times().elapsed + seconds
     while not fact():
         assert os.times().elapsed < deadline, f"still not true after {seconds} s"
@@ -74,7 +78,7 @@ def wait_until(fact: Callable[[], object], seconds: float = 60.0) -> None:
 
 
 def _pause() -> None:
-    """Sleep for 10 ms of real time, also where `time` is frozen."""
+    """Sleep for 10 ms of real time, even if `time` is frozen."""
     import select
 
     select.select([], [], [], 0.01)
@@ -98,7 +102,7 @@ def children(pid: int) -> list[int]:
 
 
 def alive(pid: int) -> bool:
-    """Return whether there is such a process that is not a zombie."""
+    """Return whether a process exists and is not a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except (FileNotFoundError, ProcessLookupError):
@@ -108,7 +112,7 @@ def alive(pid: int) -> bool:
 def pycrond(
     directory: Path, *arguments: str, status: int = 0, script: str = SCRIPT
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command line in UTC, in a directory that is its home and its state directory."""
+    """Run the command line in UTC, with a directory as its working directory, HOME and state directory."""
     environment = {"PATH": os.environ["PATH"], "HOME": str(directory), "TZ": "UTC"}
     environment["PYCROND_STATE_DIR"] = str(directory)
     served = command_server.run(script, arguments, environment, str(directory)) if script == SCRIPT else None
@@ -160,7 +164,7 @@ class Crond:
     def run(
         self, *arguments: str, status: int | None = 0, **options: Any
     ) -> subprocess.CompletedProcess[str]:
-        """Run the command line until it ends with the exit status `status`; None accepts any."""
+        """Run the command line until it ends with the exit status `status`; None accepts every status."""
         options.setdefault("env", self.environment)
         done = None
         if not self.prefix and options.keys() <= {"env", "cwd"}:
@@ -182,10 +186,12 @@ class Crond:
         return done
 
     def at(self, moment: str, *, wake: bool = True) -> None:
-        """Set the clock of the daemon, the keeper and the command line to a time in UTC, like `2031-03-01 11:59:57`.
+        """Set the clock of the daemon, the keeper and the command line to a time in UTC, like `2031-03-01
+        11:59:57`.
 
-        The clock goes on from there; jobs have the real one. With `wake` the daemon has started what is due when this
-        returns. The time must lie in the future: CLOCK_MONOTONIC moves as well and cannot be negative.
+        The clock continues from there; jobs have the real clock. With `wake`, the daemon has started the due
+        jobs when this returns. The time must be in the future: CLOCK_MONOTONIC moves too, and cannot be
+        negative.
         """
         new = self.directory / "clock.new"
         timestamp = datetime.fromisoformat(moment).replace(tzinfo=UTC).timestamp()
@@ -262,8 +268,9 @@ class Crond:
         return pids
 
     def processes(self) -> list[int]:
-        """Return the pids of all processes that have this state directory in their arguments or environment, and of
-        their children, in all generations."""
+        """Return the pids of all processes that have this state directory in their arguments or environment,
+        and of their children, in all generations.
+        """
         pids = []
         for name in os.listdir("/proc"):
             if not name.isdigit() or int(name) == os.getpid():
@@ -307,7 +314,7 @@ def remove_cgroups(state_dir: Path) -> None:
 
 @pytest.fixture
 def crond(tmp_path: Path) -> Iterator[Crond]:
-    """A pycrond that is not started yet; all that it starts is ended after the test."""
+    """A pycrond that is not started yet; all its processes are ended after the test."""
     crond = Crond(tmp_path)
     yield crond
     crond.end()

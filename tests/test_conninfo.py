@@ -82,7 +82,7 @@ def test_errors_do_not_contain_the_text(text: str, message: str) -> None:
 
 @given(st.text("abc/:@?&=%'\\\\ .", max_size=8).map(lambda text: f"QZ{text}QZ"))
 def test_no_password_of_a_url_is_shown(password: str) -> None:
-    """Also one with characters that libpq takes for something else."""
+    """This includes passwords with characters that have another meaning for libpq."""
     shown = without_password(f"postgresql://u:{password}@h1,h2/db?x=y")
     assert "QZ" not in shown
     assert HIDDEN in shown

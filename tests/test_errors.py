@@ -1,4 +1,4 @@
-"""Errors of the operating system in words."""
+"""The texts of errors of the operating system."""
 
 import errno
 import os
@@ -28,7 +28,7 @@ def test_the_words_of_an_error(error: Exception, reason: str, message: str) -> N
 
 
 def test_all_modules_use_these_words() -> None:
-    """But for the two programs that import nothing of pycrond, and for those that raise such an error."""
+    """Exceptions are the two programs that import nothing of pycrond, and code that raises such an error."""
     programs = [PACKAGE / "errors.py", PACKAGE / "keeper/__main__.py", PACKAGE / "host/spawner_program.py"]
     for path in {*PACKAGE.rglob("*.py")}.difference(programs):
         assert ".strerror" not in path.read_text().replace("os.strerror(", ""), os.fspath(path)

@@ -67,7 +67,7 @@ def test_pure_packages_have_no_effects(name: str) -> None:
 
 
 def test_only_two_modules_of_the_daemon_ask_the_name_service() -> None:
-    """The lookup program does so in a process of its own, and `users` while the daemon starts."""
+    """The lookup program asks it in its own process, and `users` asks it while the daemon starts."""
     asking = {name for name in loaded_by(DAEMON) if imports(name) & {"pwd", "grp", "spwd"}}
     assert asking == {"host.lookup_program", "host.users"}
     using = {name for name in loaded_by(DAEMON) if "host.users" in internal_imports(name)}
@@ -91,7 +91,7 @@ def test_the_daemon_loads_nothing_that_only_the_command_line_or_the_courier_need
 
 
 def test_crontab_loads_only_what_it_needs_to_show_a_crontab() -> None:
-    """`crontab -l` is to answer within 120 ms: parsers, calendars and rows of the ledger are loaded late."""
+    """`crontab -l` must answer within 120 ms: parsers, calendars and rows of the ledger are loaded late."""
     loaded = loaded_by("cli.main", "cli.parser", "cli.commands.crontab")
     assert not {name for name in loaded if name.partition(".")[0] in {"crontab", "ledger", "schedule"}}
     assert not loaded & {"jobs.options", "jobs.run", "cli.drafts", "cli.reload_preview"}

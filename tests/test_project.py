@@ -1,4 +1,6 @@
-"""What a package index shows of the project: authors, addresses, and the README's picture; files for containers."""
+"""The metadata that a package index shows (authors, addresses, the README's picture), and files for
+containers.
+"""
 
 import re
 import tomllib

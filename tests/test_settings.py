@@ -1,4 +1,4 @@
-"""Settings from every layer, and as arguments of the daemon's program and back."""
+"""Settings: merging the layers, and conversion to arguments of the daemon's program and back."""
 
 import os
 from dataclasses import MISSING, fields
@@ -141,7 +141,7 @@ def test_the_daemons_command_has_no_password() -> None:
 def test_the_daemon_has_the_recorded_password(
     tmp_path: Path, recorded: list[str] | None, expected: str
 ) -> None:
-    """But never that of another database."""
+    """It never has the password of another database."""
     if recorded is not None:
         (tmp_path / "settings").write_text("\n".join(recorded))
     settled = settle(cluster=CONNINFO, state_dir=str(tmp_path))

@@ -1,4 +1,4 @@
-"""The script behind `make sizes` counts what is loaded, and fails beyond a limit."""
+"""The script of `make sizes` counts the lines of the loaded modules, and fails above a limit."""
 
 import subprocess
 import sys

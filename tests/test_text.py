@@ -1,4 +1,4 @@
-"""Durations: one way to write them, at most two units, nothing lost but what is rounded."""
+"""Durations: each has one text, with at most two units, and loses only its rounded part."""
 
 from itertools import pairwise
 
@@ -48,20 +48,19 @@ def parts(text: str) -> list[tuple[float, float]]:
 
 @given(SECONDS)
 def test_a_duration_has_at_most_two_units_that_follow_each_other(seconds: float) -> None:
-    found, sizes = parts(duration(seconds)), list(SIZES.values())
-    assert 1 <= len(found) <= 2
-    for (_, larger), (number, size) in pairwise(found):
+    numbers, sizes = parts(duration(seconds)), list(SIZES.values())
+    assert 1 <= len(numbers) <= 2
+    for (_, larger), (number, size) in pairwise(numbers):
         assert number > 0
         assert sizes.index(larger) == sizes.index(size) + 1
-    for number, size in found:
+    for number, size in numbers:
         assert size == sizes[-1] or number * size < sizes[sizes.index(size) + 1]
 
 
 @given(SECONDS, SECONDS)
-def test_a_duration_can_be_read_back_but_for_its_rounding(one: float, other: float) -> None:
-    read = [
-        sum(number * size for number, size in parts(duration(seconds))) for seconds in sorted((one, other))
-    ]
+def test_a_duration_can_be_read_back_but_for_its_rounding(first: float, second: float) -> None:
+    durations = sorted((first, second))
+    read = [sum(number * size for number, size in parts(duration(seconds))) for seconds in durations]
     assert read[0] <= read[1]
-    for seconds, back in zip(sorted((one, other)), read, strict=True):
-        assert abs(back - seconds) <= max(0.0005, min(1800, seconds * 0.05)) + 1e-6
+    for seconds, read_seconds in zip(durations, read, strict=True):
+        assert abs(read_seconds - seconds) <= max(0.0005, min(1800, seconds * 0.05)) + 1e-6

@@ -1,4 +1,6 @@
-"""The wheel, built and installed as a person does it: it holds all that setup places, and its daemon runs."""
+"""The wheel, built and installed as users do it: it contains all files that setup places, and its daemon
+runs.
+"""
 
 import fcntl
 import os
@@ -35,7 +37,7 @@ def run(*command: str | Path, **environment: str) -> subprocess.CompletedProcess
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from the sdist, which must hold all that is needed. The workers of a run build it once."""
+    """The wheel, built from the sdist, which must contain all files. The workers of a test run build it once."""
     base = tmp_path_factory.getbasetemp()
     directory = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "dist"
     directory.mkdir(exist_ok=True)
@@ -50,7 +52,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The program in an environment with nothing else."""
+    """The program, installed in an environment of its own."""
     directory = tmp_path_factory.mktemp("venv")
     run(sys.executable, "-m", "venv", "--without-pip", directory)
     run(sys.executable, "-m", "pip", "--python", directory / "bin/python", "install", "--quiet", wheel)
@@ -66,9 +68,9 @@ def test_it_holds_what_setup_places_and_no_tests(wheel: Path) -> None:
 
 
 def test_setup_places_completions_and_its_own_path(installed: Path, tmp_path: Path) -> None:
-    said = run(installed, "setup", "--user", "--root", tmp_path / "root", HOME="/home/me", XDG_DATA_HOME="")
+    setup = run(installed, "setup", "--user", "--root", tmp_path / "root", HOME="/home/me", XDG_DATA_HOME="")
     home = tmp_path / "root/home/me"
-    assert "no completions" not in said.stdout
+    assert "no completions" not in setup.stdout
     for name in ("bash-completion/completions/pycrond", "zsh/site-functions/_pycrond"):
         assert "setup" in (home / ".local/share" / name).read_text()
     assert (home / ".local/share/fish/vendor_completions.d/pycrond.fish").is_file()

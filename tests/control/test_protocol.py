@@ -1,4 +1,4 @@
-"""The control socket: whole requests are answered, the rest is dropped, and no client blocks the daemon."""
+"""The control socket: whole requests are answered, other clients are dropped, no client blocks the daemon."""
 
 import contextlib
 import json
@@ -29,7 +29,7 @@ def echo(request: dict[str, Any], uid: int) -> dict[str, Any]:
 
 
 def serve(client: Connection, answerer: protocol.Answerer = echo) -> bool:
-    """Do for a client what it is ready for, as the server does; return False at its end."""
+    """Receive or send as far as the client is ready, as the server does; return False at its end."""
     if client.unsent:
         return client.send()
     if not client.receive():
@@ -284,7 +284,7 @@ def test_the_daemon_does_not_answer(server: Server) -> None:
 
 
 def test_a_daemon_that_accepts_no_more_connections_does_not_answer(server: Server) -> None:
-    """It was reported as not running."""
+    """Such a daemon was once reported as not running."""
     with contextlib.ExitStack() as stack:
         fill_queue(server.path, stack)
         with pytest.raises(NoAnswerError, match="has not answered for"):

@@ -1,4 +1,4 @@
-"""The table of queries: it names methods of Records and the parameters that they have."""
+"""The table of queries: it has the names and parameters of methods of Records."""
 
 import inspect
 

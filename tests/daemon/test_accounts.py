@@ -1,4 +1,4 @@
-"""Users who come and go while the daemon runs, and a name service that does not answer."""
+"""Users that appear and vanish while the daemon runs, and a name service that does not answer."""
 
 import os
 import pwd
@@ -52,7 +52,7 @@ def log(system: System) -> Iterator[Log]:
 
 
 def details(log: Log, event: str) -> list[str]:
-    """Return the details of all lines of this event that have come."""
+    """Return the details of all lines of this event that have arrived."""
     log.read()
     return log.details(event)
 
@@ -114,7 +114,7 @@ def test_a_user_who_vanishes_keeps_its_jobs_and_one_who_appears_gets_them(
 
 
 def test_a_crontab_of_a_user_who_has_another_uid_is_read_again(system: System, shared: Path) -> None:
-    """The file belongs to the uid that the user had."""
+    """The file belongs to the earlier uid of the user."""
     passwd = system.with_copies(shared, "passwd")["passwd"]
     system.write(SPOOL + "games", "HOME=/\n#: name=own\n0 0 1 1 * true\n")
     system.write("etc/cron.d/x", "HOME=/\n#: name=by-root\n0 0 1 1 * games id -u\n")
@@ -151,5 +151,5 @@ def test_a_slow_lookup_delays_only_the_jobs_of_its_user(system: System, shared: 
     assert [run.state for run in late] == ["succeeded"] * 2, "the groups that it had"
     assert (run_of(system, "nobody", 1).lateness_ms or 0) < 1000
     assert all(2000 < (run.lateness_ms or 0) < 6500 for run in late)
-    said = "the name service has not answered about user games for 5 s: what it answered last is used"
-    wait_until(lambda: said in details(log, "WARNING"))
+    warning = "the name service has not answered about user games for 5 s: what it answered last is used"
+    wait_until(lambda: warning in details(log, "WARNING"))

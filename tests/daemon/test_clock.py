@@ -1,4 +1,4 @@
-"""A clock that is set back by days, or is wrong when a daemon starts; another /etc/localtime."""
+"""A clock that is set back by days, a clock that is wrong when a daemon starts, and a new /etc/localtime."""
 
 import os
 import shutil
@@ -17,19 +17,19 @@ SOON = 12  # seconds, a little more than the first retry of a mail
 
 
 class Clock:
-    """The wall clock of a pycrond; elapsed time goes on as it is."""
+    """The wall clock of a pycrond; elapsed time is not changed."""
 
     def __init__(self, crond: Crond) -> None:
         self.crond = crond
         crond.environment |= {"FAKETIME_DONT_FAKE_MONOTONIC": "1", "DONT_FAKE_MONOTONIC": "1"}
 
     def set(self, moment: str) -> None:
-        """Set the clock, and wait until what is due then has been done."""
+        """Set the clock, and wait until the due jobs have ended."""
         self.crond.at(moment)
         wait_until(lambda: not (self.crond.status() or {"running": 0})["running"])
 
     def stop(self) -> None:
-        """Stop the daemon by a command that has the real clock, as libfaketime breaks sleep in this mode."""
+        """Stop the daemon by a command with the real clock, because libfaketime breaks sleep in this mode."""
         environment = {name: value for name, value in self.crond.environment.items() if name != "LD_PRELOAD"}
         self.crond.run("stop", env=environment)
 
@@ -41,7 +41,7 @@ def clock(crond: Crond) -> Clock:
 
 
 def spans(crond: Crond, name: str, state: str) -> list[tuple[str, str, int]]:
-    """Return the first and last fire and the number of a job's rows of fires that did not run."""
+    """Return the first fire, the last fire and the number of fires of a job's rows in a state."""
     return [
         (run["fire"][5:16], run["until"][5:16], run["count"])
         for run in crond.history()[::-1]
@@ -87,7 +87,7 @@ def test_a_clock_that_is_behind_at_the_start_loses_nothing_and_the_audit_accuses
     clock.set("2031-03-05 08:03:01")
     assert "all accounted for" in crond.run("audit").stdout
     clock.stop()
-    crond.run("start")  # still behind: what is known of the later time survives a restart
+    crond.run("start")  # still behind: the record of the later time survives a restart
     clock.set("2031-03-10 13:00:20")
     clock.set("2031-03-10 13:01:01")
     assert "all accounted for" in crond.run("audit").stdout

@@ -36,14 +36,14 @@ mount --bind {directory} {directory}
 mount -o remount,ro,bind /
 exec {prefix} {script} start --foreground
 """
-IDLE_STOP_TIME = 4.0  # seconds; far below that in which jobs may end, and above what a busy machine needs
+IDLE_STOP_TIME = 4.0  # seconds; far below the grace of jobs, and above the need of a busy machine
 UNSHARE = ["unshare", "--mount", "--pid", "--fork", "--mount-proc"]
 ARBITRARY = "setpriv --reuid 1000650000 --regid 0 --clear-groups --inh-caps +dac_read_search --ambient-caps +dac_read_search"
 """As under OpenShift, without an entry in /etc/passwd; it may read this tree, wherever that is."""
 
 
 class Container:
-    """Starts of pycrond as process 1 on a read-only root, with the directories of a `Crond`."""
+    """A pycrond as process 1 on a read-only root, with the directories of a `Crond`."""
 
     def __init__(self, crond: Crond) -> None:
         self.crond = crond
@@ -69,12 +69,12 @@ class Container:
 
     @property
     def first(self) -> int:
-        """The pid of process 1 on this machine."""
+        """The pid that process 1 of the container has on this machine."""
         (pid,) = children(self.started[-1].pid)
         return pid
 
     def stop(self) -> float:
-        """Stop it, and return how many seconds that took."""
+        """Stop the container, and return the seconds that the stop took."""
         began = time.monotonic()
         os.kill(self.first, signal.SIGTERM)
         assert self.started[-1].wait(30) == 0, self.log.read_text()
@@ -89,14 +89,14 @@ class Container:
 
 @pytest.fixture
 def container(crond: Crond) -> Iterator[Container]:
-    """A container that is not started yet; all that it starts is ended after the test."""
+    """A container that is not started yet; all its processes are ended after the test."""
     container = Container(crond)
     yield container
     container.end()
 
 
 def test_as_the_first_process_on_a_read_only_root(crond: Crond, container: Container) -> None:
-    """Process 1 passes signals on, reaps orphans, and exits with 0 after its jobs have ended; idle, at once."""
+    """Process 1 passes signals on, reaps orphans, and exits with 0 when its jobs have ended; at once if idle."""
     out, orphan = crond.directory / "out", crond.directory / "orphan"
     crond.write(
         "jobs", f"@reboot setsid sh -c 'sleep 0.1; echo $PPID >{orphan}' & exit\n@reboot echo hi >{out}\n"
@@ -119,7 +119,8 @@ def test_the_start_fails_without_a_crontab_that_is_accepted(crond: Crond, contai
 def test_jobs_get_term_and_kill_and_nothing_is_lost_when_the_container_stops(
     crond: Crond, container: Container
 ) -> None:
-    """The state is on an emptyDir, the crontab belongs to another user, and the uid has no entry in /etc/passwd.
+    """The state is on an emptyDir, the crontab belongs to another user, and the uid has no entry in
+    /etc/passwd.
 
     The daemon is killed while the stop waits for a job: another one ends the job.
     """

@@ -512,7 +512,7 @@ def test_read_returns_the_same_rows_as_a_reader_of_the_ledger(loop: Loop) -> Non
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can run jobs of other users")
 def test_a_user_reads_only_its_own_jobs_and_runs(loop: Loop) -> None:
-    """The ledger of a system daemon, with users whose names begin alike."""
+    """The ledger of a system daemon, with users whose names have the same beginning."""
     loop.begin("0 0 1 1 * true\n")
     loop.stop()
     loop.settings = replace(loop.settings, system=True, root=str(loop.directory), crontabs=())

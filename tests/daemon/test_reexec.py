@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def start_number(crond: Crond) -> int:
-    """The number of this start of a daemon; 0 while no daemon answers."""
+    """Return the number of this start of a daemon; 0 while no daemon answers."""
     return int((crond.status() or {"start": 0})["start"])
 
 

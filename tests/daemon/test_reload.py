@@ -29,7 +29,7 @@ def crond(crond: Crond) -> Iterator[Crond]:
 
 
 def names_of_runs(crond: Crond) -> list[str]:
-    """The names of the jobs that have run, sorted, once no run is going on."""
+    """Return the sorted names of the jobs that have run, when no run is running."""
     wait_until(lambda: all(run.state not in {"claimed", "running"} for run in crond.runs()))
     return sorted(run.name or "" for run in crond.runs())
 
@@ -167,7 +167,7 @@ def test_reload_list_and_status_report_the_errors_of_a_crontab(crond: Crond) -> 
 
 @pytest.mark.parametrize("how", ["open", "broken", "broken later"])
 def test_a_file_with_errors_counts_the_same_everywhere(crond: Crond, how: str) -> None:
-    """Also one that is refused, and one whose last good version runs."""
+    """This includes a file that is refused, and a file whose last good version runs."""
     file = crond.write("jobs", GOOD if how == "broken later" else BROKEN if how == "broken" else GOOD)
     if how == "open":
         file.chmod(0o666)
@@ -179,8 +179,8 @@ def test_a_file_with_errors_counts_the_same_everywhere(crond: Crond, how: str) -
     (checked,) = json.loads(crond.run("check", "--json", status=1).stdout)["files"]
     preview = json.loads(crond.run("diff", "--json", status=1).stdout)["problems"]
     errors = [
-        [problem["severity"] for problem in found].count("error")
-        for found in (listed, checked["problems"], preview)
+        [problem["severity"] for problem in problems].count("error")
+        for problems in (listed, checked["problems"], preview)
     ]
     assert [*errors, reload.stderr.count(": error: "), crond.json("status")["errors"]] == [1] * 5
     assert "1 error, the first: " in crond.run("doctor", status=None).stdout

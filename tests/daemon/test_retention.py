@@ -1,4 +1,4 @@
-"""Rows of the ledger that nobody needs any more: gone jobs that never ran, old versions, pauses that are over."""
+"""Rows of the ledger that are no longer needed: removed jobs that never ran, old versions, ended pauses."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -86,7 +86,7 @@ def test_a_job_may_keep_less_than_the_settings_allow(loop: Loop) -> None:
 
 
 def test_the_ledger_stays_below_its_limit(loop: Loop) -> None:
-    """Of two busy jobs, the oldest runs are folded; the only run of a third one, as old as they are, is not."""
+    """The oldest runs of two busy jobs are folded; the only run of a third job, which is as old, is not."""
     loop.settings = replace(loop.settings, ledger_limit=1)
     loop.begin(f"#: name=rare\n{NEVER} true\n#: name=a\n{NEVER} true\n#: name=b\n{NEVER} true\n")
     ledger = loop.daemon.subsystems.ledger
@@ -121,7 +121,7 @@ def test_the_ledger_stays_below_its_limit(loop: Loop) -> None:
 
 
 def test_list_searches_no_past_runs(loop: Loop) -> None:
-    """Its queries use indexes for all that they read of the runs, so that millions of them cost nothing."""
+    """All its queries of the runs use indexes, so that millions of runs do not slow it down."""
     loop.begin(f"{NEVER} true\n")
     reader = Reader(str(loop.state))
     statements: list[str] = []

@@ -1,4 +1,4 @@
-"""The password in the setting `cluster` reaches every daemon, and nobody else."""
+"""The password in the setting `cluster` reaches every daemon, and no other process or user."""
 
 import os
 import signal
@@ -38,7 +38,7 @@ def arguments(crond: Crond) -> str:
 
 
 def daemon_conninfo(crond: Crond) -> str:
-    """Return the connection string that the daemon has, by its arguments."""
+    """Return the connection string that the daemon reads from its arguments."""
     words = Path(f"/proc/{crond.pid}/cmdline").read_text().split("\0")
     own = ("--keeper=", "--lock=", "--after=")
     flags = [word for word in words if word.startswith("--") and not word.startswith(own)]

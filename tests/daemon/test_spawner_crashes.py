@@ -17,7 +17,7 @@ ORDERS, KILLS = 30, 6
 
 
 def kill_in_turn(system: System, is_over: threading.Event) -> None:
-    """Kill the daemon or the spawner at varying instants, until all orders are given."""
+    """Kill the daemon or the spawner at varying times, until all orders are given."""
     for number in range(KILLS):
         if is_over.wait(0.11 + 0.013 * number):
             return

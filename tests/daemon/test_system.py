@@ -55,7 +55,7 @@ def test_a_job_cannot_become_root_again(system: System) -> None:
 
 
 def test_a_users_variables_do_not_reach_programs_that_run_as_root(system: System) -> None:
-    """Each program that gets LD_PRELOAD prints an error: the shell does, chroot, setpriv and env must not."""
+    """Each program with LD_PRELOAD prints an error: the shell prints it; chroot, setpriv and env must not."""
     system.write(
         "etc/crontab",
         "HOME=/\nLD_PRELOAD=/no/such.so\nTMPDIR=/mine\n@reboot nobody echo $LD_PRELOAD $TMPDIR\n",
@@ -68,7 +68,7 @@ def test_a_users_variables_do_not_reach_programs_that_run_as_root(system: System
 
 @pytest.mark.parametrize("dialect", ["debian", "cronie"])
 def test_a_home_that_the_user_may_not_enter(system: System, dialect: str) -> None:
-    """Debian's cron runs the job in its own directory; cronie does not run it."""
+    """Debian's cron runs the job in cron's own directory; cronie does not run it."""
     system.crond.environment["PYCROND_DIALECT"] = dialect
     (system.root / "locked").mkdir(mode=0o700)
     system.write("etc/crontab", f"HOME={system.root}/locked\n@reboot nobody pwd -P\n@reboot root true\n")
@@ -116,7 +116,7 @@ def test_a_spawner_that_was_killed_is_started_again(system: System) -> None:
 
 
 def test_a_spawner_that_stands_still_executes_nothing_later(system: System, shared: Path) -> None:
-    """The daemon tries again: the first request must not be carried out as well."""
+    """The daemon retries the start: the first request must not be carried out as well."""
     tally = f"HOME=/\n#: name=job\n0 0 1 1 * nobody echo $PYCROND_RUN >>{shared}/tally\n"
     system.write("etc/crontab", tally)
     system.crond.run("start")

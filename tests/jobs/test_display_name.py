@@ -1,4 +1,4 @@
-"""Readable names of jobs without a name: the program that matters, unique, and safe to print."""
+"""Readable names of jobs without a name: they contain the main program, are unique, and are safe to print."""
 
 import re
 
@@ -69,7 +69,9 @@ def test_a_display_name_is_the_job_s_own_or_has_the_first_digits_of_the_key() ->
     assert display_name("root/nightly", "nightly", "/opt/x") == "nightly"
     assert display_name(f"root/{HASH}", None, "/opt/x") == "x~3f2a"
     assert display_name(f"root/{HASH}-2", None, "/opt/x") == "x~3f2a-2"
-    assert display_name(f"root/{HASH}", "nightly", "/opt/x") == "nightly~3f2a"  # the name was taken
+    assert (
+        display_name(f"root/{HASH}", "nightly", "/opt/x") == "nightly~3f2a"
+    )  # another job has this name as its key
     assert display_name("root/gone", None, "") == "gone"
 
 

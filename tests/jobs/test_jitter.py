@@ -1,4 +1,4 @@
-"""The delays of shared jobs, which all nodes of a cluster draw alike."""
+"""The delays of shared jobs, which are the same on all nodes of a cluster."""
 
 from datetime import timedelta
 

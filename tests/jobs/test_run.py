@@ -1,4 +1,4 @@
-"""The states of a run: the table of transitions, what it allows, and its picture in the design."""
+"""The states of a run: the table of transitions, the allowed steps, and its picture in the design."""
 
 import itertools
 import re

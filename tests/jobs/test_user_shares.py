@@ -1,4 +1,4 @@
-"""The shares of users, as the settings and the descriptors give them."""
+"""The shares of users, computed from the settings and the number of descriptors."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ SETTINGS = Settings(state_dir="/s", runtime_dir="/r", pidfile="/p")
     ("max_running", "max_running_user", "max_fds", "share"),
     [
         (0, 0, 1 << 20, 1000),
-        (0, 0, 1024, 128),  # half of the descriptors, of which a run needs four
+        (0, 0, 1024, 128),  # half of the descriptors; a run needs four
         (0, 0, 3, 1),
         (1, 0, 1024, 1),  # nothing can be left for others
         (3, 0, 1024, 2),

@@ -1,4 +1,4 @@
-"""Missed fire times, counted without visiting each."""
+"""Missed fire times are counted without computing each one."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -36,7 +36,7 @@ def schedule(text: str) -> Schedule:
 
 
 def by_visiting(rule: Schedule, zone: Zone, start: datetime, until: datetime) -> missed.Gap | None:
-    """Return the same gap by visiting all fire times."""
+    """Return the same gap by computing all fire times."""
     fires = list(fire_times(rule, zone, start, until))
     return missed.Gap(fires[0], fires[-1], len(fires)) if fires else None
 

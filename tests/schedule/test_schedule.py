@@ -173,7 +173,7 @@ def test_the_text_decides_what_is_a_wildcard(text: str, wildcard: bool) -> None:
     assert parse_schedule(text).wildcard is wildcard
 
 
-# Section 5: the loop. Jobs have run up to minute 1000.
+# The DST rule. Jobs have run up to minute 1000.
 @pytest.mark.parametrize(
     ("ahead", "expected", "why"),
     [
@@ -194,7 +194,7 @@ def test_step(ahead: int, expected: ClockStep, why: str) -> None:
     assert step(1000, 1000 + ahead) == expected, why
 
 
-# Section 5: a clock stepped by so many minutes between two ticks. The jobs run each minute.
+# A clock that is set forward or back by some minutes between two ticks. The jobs run each minute.
 @pytest.mark.parametrize(
     ("stepped", "wildcard", "fixed", "why"),
     [
@@ -499,7 +499,7 @@ def test_cronsim_agrees(text: str, year: int) -> None:
 
 
 def _read_otherwise(text: str) -> bool:
-    """cronsim refuses a reversed range, and reads a/b where a range has one value (5-5/2)."""
+    """Return whether cronsim reads a text differently: it refuses a reversed range, and reads 5-5/2 as 5/2."""
     ends = re.findall(r"(\w+)-(\w+)", text)
     reverses = {"reversed-range", "ends-in-sunday"}
     return any(a == b or a.isalpha() or b.isalpha() or int(a) == int(b) for a, b in ends) or any(
@@ -510,7 +510,7 @@ def _read_otherwise(text: str) -> bool:
 # Nights with a change of the offset
 
 
-NIGHTS = (  # 40 hours from these days on, in UTC
+NIGHTS = (  # the first day of 40 hours, in UTC
     ("Europe/Berlin", "2025-03-29"),
     ("Europe/Berlin", "2025-10-25"),
     ("America/New_York", "2026-03-07"),
@@ -550,7 +550,7 @@ TEXTS = (
 
 
 def compare(zone: str, start: datetime, hours: int, texts: Sequence[str]) -> int:
-    """Compare `fire_times` with cron's loop run minute by minute; return the number of fire times."""
+    """Compare `fire_times` with cron's loop, which runs minute by minute; return the number of fire times."""
     info, until, compared = ZoneInfo(zone), start + timedelta(hours=hours), 0
     minutes = ticks(info, start, until)
     for text in texts:
@@ -643,7 +643,7 @@ def test_a_search_for_a_day_that_never_comes_ends() -> None:
 
 
 def test_importing_croniter_starts_no_program(tmp_path: Path) -> None:
-    """Without precautions croniter runs file(1) from PATH when it is imported."""
+    """Without a precaution, croniter runs file(1) from PATH when it is imported."""
     marker = tmp_path / "ran"
     (tmp_path / "file").write_text(f"#!/bin/sh\ntouch {marker}\n")
     (tmp_path / "file").chmod(0o755)

@@ -1,4 +1,4 @@
-"""Time zones by POSIX rules, read as by the C library; and a clock that changes from one zone to another."""
+"""Time zones by POSIX rules, compared with the C library; and a clock that changes from one zone to another."""
 
 import random
 import time

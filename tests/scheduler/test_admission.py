@@ -255,7 +255,7 @@ def test_a_timeout_ends_fifty_processes_of_a_run(loop: Loop) -> None:
 
 @pytest.mark.parametrize("has_cgroup", [True, False], ids=["cgroup", "environment"])
 def test_a_timeout_also_ends_a_process_that_left_the_process_group(loop: Loop, has_cgroup: bool) -> None:
-    """The process ignores TERM, leads a session of its own, and has lost its parent."""
+    """The process ignores TERM, leads its own session, and its parent has ended."""
     loop.begin(
         "#: timeout=0.4s grace=0.4s\n"
         "* * * * * setsid sh -c 'trap \"\" TERM; (echo $$ >left; exec sleep 1000) &' ; sleep 1000\n"

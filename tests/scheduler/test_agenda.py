@@ -1,4 +1,4 @@
-"""The agenda against cron's loop: late, stepped and folded clocks, minute by minute."""
+"""The agenda, compared with cron's loop minute by minute: late loops, clock changes, repeated hours."""
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
@@ -83,7 +83,7 @@ def due_minutes(table: Agenda, now: datetime) -> list[DueMinute]:
 
 
 def fires_at(table: Agenda, shown: Iterable[datetime]) -> list[tuple[datetime, Fire]]:
-    """Return the fires at these times of the clock, each with its time of the clock."""
+    """Return the fires when the clock shows these times, each with the time that the clock shows."""
     return [(now, fire) for now in shown for due in due_minutes(table, now) for fire in due.fires]
 
 
@@ -171,7 +171,9 @@ FAR_STEPS = [
 
 
 def stepped(start: datetime, steps: Iterable[tuple[int, int]]) -> list[datetime]:
-    """Return the times that a clock shows, a minute apart; each step is normal minutes, then a move by minutes."""
+    """Return the times that a clock shows, a minute apart. A step is a number of minutes, then a move in
+    minutes.
+    """
     shown, now = [], start
     for normal, moved in steps:
         for _ in range(normal):
@@ -186,7 +188,7 @@ def judged(text: str, shown: Iterable[datetime]) -> list[tuple[int, int]]:
 
 
 def assert_as_judged(shown: list[datetime]) -> None:
-    """Assert that the agenda, at these times of the clock, has the fires of the judge."""
+    """Assert that the agenda has the fires of the judge when the clock shows these times."""
     start = shown[0] - MINUTE
     table = agenda(every_expression(), start)
     fires: dict[str, list[tuple[int, int]]] = {text: [] for text in EXPRESSIONS}

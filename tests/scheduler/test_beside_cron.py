@@ -35,7 +35,7 @@ QUIET = 0.12  # seconds without a new line after which a minute's jobs have all 
 
 
 class Pair:
-    """Both daemons, under one clock."""
+    """Both daemons, with the same clock."""
 
     def __init__(self, crond: Crond, zone: str, start: datetime) -> None:
         self._crond = crond
@@ -87,7 +87,9 @@ class Pair:
         return [line for line in text.splitlines() if line.startswith(f"{name} " if name else "")]
 
     def compare(self) -> None:
-        """Wildcard jobs ran in the same wall-clock minutes, the others as often: cron may start these late."""
+        """Assert that wildcard jobs ran in the same wall-clock minutes, and the others as often: cron may be
+        late.
+        """
         for name in WILDCARD:
             assert Counter(self.lines("ours", name)) == Counter(self.lines("theirs", name)), name
         ran = {who: {name: len(self.lines(who, name)) for name in FIXED} for who in ("ours", "theirs")}

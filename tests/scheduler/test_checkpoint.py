@@ -1,4 +1,4 @@
-"""The checkpoint file: the last turn is read back, overwritten in place, and ignored when damaged."""
+"""The checkpoint file: it returns the last turn, is overwritten in place, and is ignored when damaged."""
 
 import os
 import struct

@@ -1,4 +1,4 @@
-"""Fires that start later: with a delay, or caught up after they were missed; also over a restart."""
+"""Delayed starts: fires with a delay, and missed fires that are caught up; also after a restart."""
 
 from datetime import timedelta
 
@@ -9,7 +9,7 @@ from tests.support.loop import Loop
 
 
 def restart_daemon_after(loop: Loop, minutes: int) -> None:
-    """Kill the daemon, and start another after so many minutes."""
+    """Kill the daemon, and start another one after `minutes`."""
     loop.release()
     loop.frozen.tick(timedelta(minutes=minutes))
     loop.begin()
@@ -17,14 +17,14 @@ def restart_daemon_after(loop: Loop, minutes: int) -> None:
 
 
 def seconds(loop: Loop, number: int) -> None:
-    """Second after second, each with a turn of the loop."""
+    """Let a number of seconds pass, each with a turn of the loop."""
     for _ in range(number):
         loop.frozen.tick(timedelta(seconds=1))
         loop.turn()
 
 
 def fires(loop: Loop, state: str) -> list[str]:
-    """The fire times, as HH:MM, of the runs in this state."""
+    """Return the fire times, as HH:MM, of the runs in this state."""
     from datetime import UTC, datetime
 
     return [
@@ -89,7 +89,7 @@ def test_catch_ups_start_one_a_second_in_order_also_after_a_restart(loop: Loop) 
 def test_fires_that_a_turned_clock_skips_are_caught_up_by_the_option_missed(
     loop: Loop, option: str, runs: int
 ) -> None:
-    """Without the option, cron's rule holds: fixed times of up to three hours run at once."""
+    """Without the option, cron's rule applies: skipped fixed times of up to three hours run at once."""
     loop.begin(f"{option}0,10,20 13 * * * true\n")
     loop.frozen.move_to("2025-06-10T13:25:00Z")
     loop.turn()

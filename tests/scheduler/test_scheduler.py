@@ -15,7 +15,7 @@ MANY = 500
 
 
 def find_zombies(crond: Crond) -> list[int]:
-    """The children of the daemon and its keeper that have ended and are not reaped."""
+    """Return the children of the daemon and its keeper that have ended and are not reaped."""
     zombies = []
     for pid in children(crond.pid) + children(crond.keeper):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # reaped meanwhile
@@ -24,7 +24,7 @@ def find_zombies(crond: Crond) -> list[int]:
 
 
 def runs_of(pid: int) -> Iterator[int]:
-    """Yield a daemon's children, but for the program that asks the name service, which stays for a while."""
+    """Yield a daemon's children without the program that asks the name service, which runs for a while."""
     for child in children(pid):
         with contextlib.suppress(OSError):
             if b"lookup_program" not in Path(f"/proc/{child}/cmdline").read_bytes():

@@ -13,12 +13,12 @@ OVERLAP, LOCK, PLACE = (Cause(reason) for reason in (Reason.OVERLAP, Reason.LOCK
 
 
 def job(name: str, user: str = "root", options: str = "") -> Job:
-    (found,) = jobs_of(f"#: name={name} {options}\n* * * * * true\n", user)
-    return found
+    (parsed,) = jobs_of(f"#: name={name} {options}\n* * * * * true\n", user)
+    return parsed
 
 
 class Claims:
-    """Claimed runs with rising numbers."""
+    """Creates claimed runs with increasing numbers."""
 
     def __init__(self) -> None:
         self._number = 0

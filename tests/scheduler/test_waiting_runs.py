@@ -1,4 +1,4 @@
-"""Waiting runs in unusual situations: none is forgotten, none is decided about for ever."""
+"""Waiting runs in unusual situations: none is forgotten, and decisions about a run come to an end."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ FORTY = "".join(f"#: name=job{number}\n* * * * * true\n" for number in range(40)
 
 @pytest.fixture
 def shared(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> Loop:
-    """A loop whose jobs belong to a user that has a share."""
+    """A loop whose jobs belong to a user with limits."""
     monkeypatch.setattr(Shares, "is_limited", lambda _shares, _user: True)
     return loop
 
@@ -87,7 +87,7 @@ def test_the_option_within_that_a_reload_adds_holds_for_a_waiting_run(loop: Loop
 
 
 def test_runs_with_a_lock_leave_their_user_its_order(loop: Loop) -> None:
-    """Otherwise a run that waits for a place never has one: runs that wait for the lock come before it."""
+    """Otherwise a run that waits for a place never gets one: runs that wait for the lock come before it."""
     loop.settings = replace(loop.settings, max_running=1)
     locked = f"lock=l overlap=queue\n1-9 12 * * * {WAIT.format('go$PYCROND_RUN')}\n"
     loop.begin(f"#: name=c\n2 12 * * * true\n#: name=a {locked}#: name=b {locked}")
