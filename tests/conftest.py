@@ -47,9 +47,7 @@ freezegun.configure(extend_ignore_list=["_pytest.timing"])
 
 
 def pytest_configure() -> None:
-    """Restore the action of INT: a script that starts the suite in the background ignores it for all
-    children.
-    """
+    """Restore the action of INT: a background script ignores it, and commands under test inherit this."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

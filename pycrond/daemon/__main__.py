@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     SPAWNER.pam_service = pam.service(settings)
     if settings.system:
         users.take_groups(users.by_uid(0))
-        SPAWNER.open()  # now, since this takes 20 ms
+        SPAWNER.open()  # at the start, because it takes 20 ms
     pidfile = Pidfile(settings.pidfile, settings.state_dir)
     try:
         signals = SignalPipe()

@@ -158,15 +158,15 @@ class Daemon:
             daemon.output.log.write("WARNING", NAMES.messages.pop(0), now, level="warning")
         if daemon.scheduler.has_time(now):
             self._retention.step(daemon.scheduler.agenda.last, daemon.ledger.last_run, now)
-        self._timer.arm(self._next_look())
+        self._timer.arm(self._next_time())
 
-    def _next_look(self) -> datetime:
+    def _next_time(self) -> datetime:
         """Return the next time to act by the wall clock."""
         daemon = self.subsystems
         alarms_at = daemon.alarms.next_at
         is_draining = daemon.scheduler.is_draining  # then no minute is processed
-        next_look = clock.now() + MINUTE if is_draining else daemon.scheduler.next_look()
-        return min(next_look, alarms_at) if alarms_at else next_look
+        next_time = clock.now() + MINUTE if is_draining else daemon.scheduler.next_time()
+        return min(next_time, alarms_at) if alarms_at else next_time
 
     def _max_wait(self) -> float | None:
         """Return the seconds until there is something to do by elapsed time; None: there is nothing."""

@@ -146,9 +146,9 @@ class ManualControl:
         for label in self._labels(resumed):
             self._log.write("RESUME", f"{label} by {client.name}", now)
         self._scheduler.admission.recheck(resumed)
-        others = [key for key in keys if key not in resumed]
-        labels = {"jobs": self._labels(resumed), "other_jobs": self._labels(others)}
-        return {"keys": resumed, "others": others} | labels
+        not_paused = [key for key in keys if key not in resumed]
+        labels = {"jobs": self._labels(resumed), "other_jobs": self._labels(not_paused)}
+        return {"keys": resumed, "others": not_paused} | labels
 
     # Jobs by words
 
@@ -204,5 +204,5 @@ def _pause_seconds(value: object) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= MAX_PAUSE:
-        raise PycrondError("a pause lasts at most 30 days, or forever")
+        raise PycrondError("a pause lasts 30 days at most, or forever")
     return float(value)

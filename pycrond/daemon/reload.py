@@ -82,13 +82,13 @@ class Reloader:
         self._waits_for_names = False
         gc.disable()  # a load creates no garbage, but perhaps a million objects that gc would visit
         try:
-            self._note_cluster()
+            self._update_identity()
             before, self.loaded = (
                 self.loaded,
                 self._loader.load(max_bytes, finished_at=now if only_finished else None),
             )
             if self.loaded.is_complete:
-                self._jobs_follow_cluster()
+                self._report_identity()
             self._builder.accounts = self.loaded.accounts
             self._builder.waited_for = self._loader.waited_for - self.loaded.accounts.keys()
             if not self.loaded.has_jobs_of(before):
@@ -106,8 +106,8 @@ class Reloader:
             self.request(is_asked=False)
             self._waits_for_names = not self._loader.has_more
 
-    def _note_cluster(self) -> bool:
-        """Use the name and zone of the cluster from now on; return whether they have changed."""
+    def _update_identity(self) -> bool:
+        """Use the present name and zone of the cluster; return whether they have changed."""
         cluster = self._scheduler.cluster
         if cluster is None or cluster.identity == self._loader.identity:
             return False
@@ -115,7 +115,7 @@ class Reloader:
         self._scheduler.delayed.cluster = cluster.identity.name
         return True
 
-    def _jobs_follow_cluster(self) -> None:
+    def _report_identity(self) -> None:
         """Tell the cluster that the loaded jobs use its name and zone."""
         if self._scheduler.cluster and self._loader.identity:
             self._scheduler.cluster.jobs_follow(self._loader.identity)
@@ -154,7 +154,7 @@ class Reloader:
             for name in sorted(self.loaded.unknown):  # the log has the answers in this order
                 NAMES.is_settled(name)
         self._note_changed_users(now)
-        if self._note_cluster():
+        if self._update_identity():
             self.request(is_asked=False)
         is_waiting = self._waits_for_names and bool(loader.waited_for)
         if self._requested_at is None or elapsed < self._try_at or is_waiting:

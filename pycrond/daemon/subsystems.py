@@ -1,4 +1,4 @@
-"""The subsystems of a daemon, built in the order in which they need each other."""
+"""The subsystems of a daemon, built in the order of their dependencies."""
 
 import os
 from datetime import datetime

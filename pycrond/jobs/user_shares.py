@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from pycrond.settings import Settings
 
-MAX_RUNNING = 1000  # runs of a user at once, where `max-running-user` is 0 and descriptors suffice
+MAX_RUNNING = 1000  # runs of a user at once, if `max-running-user` is 0 and there are enough descriptors
 FDS_PER_RUN = 4  # at most: two FIFOs with `log=split`, the spool, and the pidfd of an adopted process
 
 

@@ -23,7 +23,7 @@ MAGIC, FIRST_MAGIC = b"pycrond2", b"pycrond1"
 
 
 class CheckpointRecord(NamedTuple):
-    """The contents of the file. If `at` is None, the rest means nothing."""
+    """The contents of the file. If `at` is None, the other values have no meaning."""
 
     at: datetime | None
     """The last minute for which jobs were started."""

@@ -95,14 +95,14 @@ class ClockChanges:
             self._cause = Cause.of(Reason.SUSPENDED, duration(asleep))
         return 0.0
 
-    def clock_is_behind(self, last: datetime, now: datetime) -> None:
+    def record_clock_behind(self, last: datetime, now: datetime) -> None:
         """Record that the clock shows an earlier time than at the last turn of the previous daemon."""
         step = (now - last).total_seconds()
         detail = f"the clock is {duration(-step)} behind the last minute in which jobs ran"
         self._report("step", step, detail, now)
         self._ledger.jobs.begin_by(now.timestamp())
 
-    def zone_has_changed(self, before: Zone, after: Zone, last: datetime, now: datetime) -> None:
+    def record_zone_change(self, before: Zone, after: Zone, last: datetime, now: datetime) -> None:
         """Record that the time zone changes after the minute `last`."""
         if before.name != after.name:
             moved = 60.0 * (after.wall(last) - before.wall(last))
@@ -118,7 +118,7 @@ class ClockChanges:
 
     # Fires that were passed over
 
-    def daemon_was_down(
+    def record_absence(
         self, last: datetime, through: datetime, eras: tuple[int, int], now: datetime, latest: datetime | None
     ) -> None:
         """Record the fires of the previous daemon's jobs from its last turn to the first turn of this one."""
@@ -129,14 +129,14 @@ class ClockChanges:
         cause = Cause.of(Reason.DAEMON_DOWN, f"{since.astimezone():%F %H:%M} to {now.astimezone():%F %H:%M}")
         self._pass_over(jobs, MissedSpan(last + MINUTE, through + MINUTE, now, latest), cause)
 
-    def claims_were_unwritten(
+    def record_unwritten_claims(
         self, since: datetime, last: datetime, eras: tuple[int, int], now: datetime
     ) -> None:
         """Record the fires that were due while the disk was full, before a crash: they may have run."""
         latest = self._ledger.latest()
         for job, begins in self._previous_jobs(eras, now):
             known = clock.at(max(begins, latest.get(job.key, 0.0)))
-            self._write([job], max(since, known + MINUTE), last + MINUTE, NOT_WRITTEN, now)
+            self._record([job], max(since, known + MINUTE), last + MINUTE, NOT_WRITTEN, now)
 
     def _previous_jobs(self, eras: tuple[int, int], now: datetime) -> list[tuple[PassedJob, float]]:
         """Return the jobs of the ledger with the times after which they are due. Jobs with values that are no
@@ -185,10 +185,10 @@ class ClockChanges:
         """Queue the fires that the jobs' `missed` options catch up; record the others."""
         if span.latest and span.latest >= span.start:
             repeated_until = min(span.latest + MINUTE, span.until)
-            self._write(jobs, span.start, repeated_until, REPEATED, span.now)
+            self._record(jobs, span.start, repeated_until, REPEATED, span.now)
             span = span._replace(start=repeated_until)
         limits = self._catch_up_limits(job.key for job in jobs if job.options.missed == "all")
-        jobs = self._write_elsewhere(jobs, span)
+        jobs = self._record_elsewhere(jobs, span)
         for job in jobs:
             if job.options.missed not in {"once", "all"}:
                 continue
@@ -201,11 +201,11 @@ class ClockChanges:
                 label = row.label if row else job.key
                 detail = f"{label}: at most the latest {counted(limit, 'missed fire')} are caught up"
                 self._log.write("INFO", detail, span.now, level="notice")
-            self._write([job], span.start, first, cause, span.now)
+            self._record([job], span.start, first, cause, span.now)
         plain = [job for job in jobs if job.options.missed not in {"once", "all"}]
-        self._write(plain, span.start, span.until, cause, span.now)
+        self._record(plain, span.start, span.until, cause, span.now)
 
-    def _write_elsewhere(self, jobs: Sequence[PassedJob], span: MissedSpan) -> Sequence[PassedJob]:
+    def _record_elsewhere(self, jobs: Sequence[PassedJob], span: MissedSpan) -> Sequence[PassedJob]:
         """Record the fires that other nodes of the cluster run; return the jobs that run on this node."""
         if self.node_labels is None:
             return jobs
@@ -221,8 +221,8 @@ class ClockChanges:
                 unlabelled.append(job)
         if shared:
             self._away_since = min(span.start, self._away_since or span.start)
-        self._write(shared, span.start, span.until, NOT_HERE, span.now)
-        self._write(unlabelled, span.start, span.until, NO_LABEL, span.now)
+        self._record(shared, span.start, span.until, NOT_HERE, span.now)
+        self._record(unlabelled, span.start, span.until, NO_LABEL, span.now)
         return own
 
     def _catch_up_limits(self, keys: Iterable[str]) -> dict[str, int]:
@@ -234,7 +234,7 @@ class ClockChanges:
             for user, count in jobs.items()
         }
 
-    def _write(
+    def _record(
         self, jobs: Iterable[PassedJob], start: datetime, until: datetime, cause: Cause, now: datetime
     ) -> None:
         """Record the fires of jobs from `start` (inclusive) to `until` (exclusive) as passed over."""

@@ -76,15 +76,15 @@ class Scheduler:
         """Record the fires of the previous daemon's jobs since its last turn."""
         last, eras, unwritten_since, _, latest, _ = self._last_record
         if last is not None and unwritten_since is not None:
-            self.clock_changes.claims_were_unwritten(unwritten_since, last, eras, now)
+            self.clock_changes.record_unwritten_claims(unwritten_since, last, eras, now)
             self.checkpoint.unwritten_since = unwritten_since if self._ledger.file.has_pending else None
         if last is not None:
             if self._last_record.boot != boot_mark() and last <= now:
                 latest = None  # after a boot, the clock is right: the later time before was wrong
             decided = latest if latest and (latest < now or self._was_turned(last, now)) else None
-            self.clock_changes.daemon_was_down(last, self.agenda.last, eras, now, decided)
+            self.clock_changes.record_absence(last, self.agenda.last, eras, now, decided)
             if self.agenda.last > now:
-                self.clock_changes.clock_is_behind(last, now)
+                self.clock_changes.record_clock_behind(last, now)
             latest = max(last, latest or last)
             self._was_down_since = self.checkpoint.latest = latest if latest > now else None
         if self.agenda.zone.name != self._zone.name:
@@ -117,7 +117,7 @@ class Scheduler:
         """Start the @reboot jobs, once per boot of the machine or container."""
         boot, mark = machine.boot_id(), boot_mark()
         if self.checkpoint.boot == mark:
-            return  # true even if the ledger that had their runs was set aside
+            return  # the jobs have run, even if the ledger with their runs was set aside
         due = reboot_marks.due(jobs, self._settings, mark.decode())
         claims = self._runs.claim([Fire(job, now, None, trigger="reboot") for job in due], boot)
         self.checkpoint.boot = mark
@@ -168,7 +168,7 @@ class Scheduler:
         if current - self.agenda.last > MINUTE:
             last, eras = self.agenda.last, self.agenda.eras
             self.cancel()
-            self.clock_changes.daemon_was_down(last, current, eras, now, self.checkpoint.latest)
+            self.clock_changes.record_absence(last, current, eras, now, self.checkpoint.latest)
             self.agenda = Agenda(self.agenda.jobs, self.agenda.zone, current, eras)
             self.checkpoint.latest = None
             self.checkpoint.write(current, eras)
@@ -207,7 +207,7 @@ class Scheduler:
         """Return whether a minute has come that was not processed yet."""
         return now >= self.agenda.last + MINUTE
 
-    def next_look(self) -> datetime:
+    def next_time(self) -> datetime:
         """Return the next time to act: the next minute, the second before it, or a delayed start."""
         coming = self.agenda.last + MINUTE
         if not self._claims.are_made:
@@ -248,7 +248,7 @@ class Scheduler:
 
     def _change_zone(self, zone: Zone, now: datetime) -> None:
         self.cancel()
-        self.clock_changes.zone_has_changed(self.agenda.zone, zone, self.agenda.last, now)
+        self.clock_changes.record_zone_change(self.agenda.zone, zone, self.agenda.last, now)
         self.agenda = self.agenda.in_zone(zone)
 
     # The jobs

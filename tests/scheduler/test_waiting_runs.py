@@ -124,7 +124,7 @@ def test_a_run_held_up_by_the_disk_and_killed_leaves_its_place(
     loop.to(clock.now() + timedelta(seconds=20))
     loop.until(lambda: sorted(states(loop)) == ["killed", "succeeded", "succeeded"])
     loop.turn()
-    assert loop.daemon._next_look() > clock.now(), "nothing is to be done at once"
+    assert loop.daemon._next_time() > clock.now(), "nothing is to be done at once"
 
 
 # Runs that have entered and are not decided about yet
@@ -162,7 +162,7 @@ def test_runs_that_are_not_decided_about_are_left_to_the_next_daemon(shared: Loo
     shared.minutes(1)
     shared.daemon.subsystems.scheduler.is_draining = True
     shared.turn()
-    assert shared.daemon._next_look() > clock.now()
+    assert shared.daemon._next_time() > clock.now()
     shared.stop()
     assert "waiting" in states(shared)
     assert set(states(shared)) <= {"running", "succeeded", "waiting"}
