@@ -12,7 +12,7 @@ TRUE, FALSE = ("1", "yes", "true", "on"), ("0", "no", "false", "off")
 MAX_NUMBER_DIGITS = 9
 RESERVED_LABELS = {"every", "one"}
 """Words with a meaning in the option `on`; they cannot be labels."""
-LABEL_FORM = "a label of small letters, digits and . _ -, at most 64, and not every or one"
+LABEL_FORM = "a label of small letters, digits and . _ - (at most 64 characters, not every or one)"
 
 
 def settle(layers: Iterable[Mapping[str, object]]) -> Settings:

@@ -98,7 +98,7 @@ def lock_name(text: str) -> str:
 def nodes(text: str) -> str:
     """Return the nodes on which a job runs: `every`, `one`, a label (all nodes with it), or `one:LABEL`."""
     if text not in RESERVED_LABELS and not is_label(text.removeprefix(SHARED_PREFIX)):
-        raise ValueError(f"every, one, or {LABEL_FORM}, after one: or alone")
+        raise ValueError(f"every, one, or {LABEL_FORM}, alone or after one:")
     return text
 
 
