@@ -54,7 +54,7 @@ class ControlServer:
         self._listener = listen(self._path, 0o666)  # for all users: the kernel reports their uids
         self._listener.setblocking(False)
         status = os.stat(self._path)
-        self._socket = (status.st_dev, status.st_ino)  # to be known again
+        self._socket = (status.st_dev, status.st_ino)  # identifies this socket for `is_in_place`
         self._poller.register(self._listener, self._accept)
 
     @property

@@ -1,4 +1,4 @@
-"""The runtime directory of a running daemon. It is made again when somebody removes it, as a logout does."""
+"""The runtime directory of a running daemon. It is created again if it is removed, as by a logout."""
 
 import os
 from datetime import datetime
@@ -15,7 +15,7 @@ CHECK_INTERVAL = 10.0  # seconds
 
 
 class RuntimeDirectory:
-    """Checks the FIFOs' directory, the journal and the control socket, and makes them again."""
+    """Checks the FIFOs' directory, the journal and the control socket, and creates missing ones again."""
 
     def __init__(self, settings: Settings, journal: Journal, server: ControlServer, log: DaemonLog) -> None:
         self._settings = settings
@@ -24,10 +24,10 @@ class RuntimeDirectory:
         self._log = log
         self._check_at = clock.elapsed() + CHECK_INTERVAL
         self._error = ""
-        """The error of the last attempt, which is logged once."""
+        """The message of the last attempt; the same message is logged once."""
 
     def step(self, now: datetime, elapsed: float) -> None:
-        """Check everything, once in CHECK_INTERVAL. An idle daemon does it once a minute."""
+        """Check everything once in CHECK_INTERVAL; an idle daemon checks once a minute."""
         if elapsed < self._check_at:
             return
         self._check_at = elapsed + CHECK_INTERVAL
