@@ -1,12 +1,14 @@
 """Arguments that several commands share, and the types of their values."""
 
 import argparse
+import sys
 from collections.abc import Callable
 from math import inf
 from typing import NoReturn
 
 from pycrond.jobs.option_values import positive_duration
 
+MAX_FIRES = 100_000
 JOB = "a job's name, the beginning of its key, or file:line"
 
 
@@ -32,7 +34,7 @@ def add_fire_times(parser: argparse.ArgumentParser, *, until: str, count: str) -
     """Add --from, --until and --count, which limit coming fire times."""
     parser.add_argument("--from", dest="since", metavar="TIME", help="from this time on (now)")
     parser.add_argument("--until", metavar="TIME", help=until)
-    parser.add_argument("--count", type=positive_count, metavar="N", help=count)
+    parser.add_argument("--count", type=fire_count, metavar="N", help=count)
 
 
 def add_period(parser: argparse.ArgumentParser) -> None:
@@ -59,6 +61,14 @@ def positive_count(text: str) -> int:
         number = 0
     if number < 1:
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 1")
+    return min(number, sys.maxsize)  # nothing has so many rows
+
+
+def fire_count(text: str) -> int:
+    """Parse a number of fire times, as the `type` of an argument; all of them are computed in memory."""
+    number = positive_count(text)
+    if number > MAX_FIRES:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 1 to {MAX_FIRES}")
     return number
 
 

@@ -196,7 +196,7 @@ def _absolute(layer: Mapping[str, object], base: str = "") -> dict[str, object]:
     """Make paths absolute, for the daemon's working directory is `/`."""
 
     def absolute(path: object) -> str:
-        return os.path.abspath(os.path.join(base, str(path)))
+        return os.path.abspath(os.path.join(base, str(path))) if path else ""
 
     resolved = dict(layer)
     for name, value in layer.items():

@@ -161,7 +161,8 @@ class Scope:
         """
         option = BY_NAME.get(name)
         if option is None:
-            message = f"unknown option {quoted(name)}{did_you_mean(name)}"
+            hint = did_you_mean(name) or " (pycrond.crontab(5) describes all options)"
+            message = f"unknown option {quoted(name)}{hint}"
             self._report(line, column, "warning", "unknown-option", message)
             return {}
         if text == "":
@@ -171,8 +172,10 @@ class Scope:
         try:
             value = option.read(text or "")
         except ValueError as error:
-            message = f"bad {name} {quoted(text or '')} ({error})"
-            self._report(line, value_column, "warning", "bad-option", message)
+            place, mistake = (
+                (value_column, f"bad {name} {quoted(text)}") if text else (column, f"{name} has no value")
+            )
+            self._report(line, place, "warning", "bad-option", f"{mistake} ({error})")
             return {}
         parsed = self.permitted(line, column, f"{name}={text}", option, value)
         for attribute in parsed:

@@ -31,5 +31,9 @@ def longest_delay(job: Job) -> timedelta:
 def _random_delay(job: Job) -> int:
     """Return the value of RANDOM_DELAY in minutes; 0 if it is missing or invalid."""
     text = dict(job.entry.environment).get("RANDOM_DELAY", "")
-    is_valid = text.isascii() and text.isdigit() and len(text) < 9
-    return min(int(text), MAX_RANDOM_DELAY) if is_valid else 0
+    return min(int(text), MAX_RANDOM_DELAY) if is_random_delay(text) else 0
+
+
+def is_random_delay(text: str) -> bool:
+    """Return whether a value of RANDOM_DELAY is a number of minutes."""
+    return text.isascii() and text.isdigit() and len(text) < 9

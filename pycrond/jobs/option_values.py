@@ -8,6 +8,7 @@ from pycrond.setting_values import LABEL_FORM, RESERVED_LABELS, is_label
 MAX_PING_OUTPUT = 1 << 20  # bytes; healthchecks.io keeps 100 kB
 BLOCK = 4096  # bytes
 MAX_PATH = 4000  # characters
+MAX_PORT = 65_535
 MAX_DURATION = 36_500 * 86_400  # seconds
 GLOBAL_PREFIX = "global:"
 """The prefix of a lock that the jobs of all users share."""
@@ -78,10 +79,21 @@ io_class = matching(
     r"idle|(?:best-effort|realtime)(?::[0-7])?",
     "idle, best-effort or realtime, the last two with a level such as best-effort:7",
 )
-url = matching(r"https?://[!-~]+", "a URL that begins with http:// or https://")
 path = matching(
     rf"(?!~[^/])[^\0-\x1f\x7f]{{1,{MAX_PATH}}}", "a path, which begins with / or ~/ or is relative to HOME"
 )
+
+
+_URL = re.compile(
+    r"https?://(?:[^/?#@]*@)?(?:\[[0-9A-Fa-f:.]+\]|[^/?#@:\[\]]+)(?::([0-9]{1,5}))?(?:[/?#].*)?", re.DOTALL
+)
+
+
+def url(text: str) -> str:
+    match = _URL.fullmatch(text) if re.fullmatch("[!-~]+", text) else None
+    if not match or int(match[1] or 0) > MAX_PORT:
+        raise ValueError("a URL that begins with http:// or https://, and a host")
+    return text
 
 
 def lock_name(text: str) -> str:

@@ -390,7 +390,7 @@ def options(text: str) -> tuple[Options, list[tuple[int, int, str]]]:
         ("#:\n", CRON, [], "nothing said"),
         ("#: tiemout=5m nice=5\n", Options(nice=5), [(1, 4, "unknown-option")], "the rest counts"),
         ("#: nice=5 timeout=5\n", Options(nice=5), [(1, 19, "bad-option")], "a bad value is left out"),
-        ("#: timeout\n", CRON, [(1, 12, "bad-option")], "a value is missing"),
+        ("#: timeout\n", CRON, [(1, 4, "bad-option")], "a value is missing"),
         ("#: name='a\n", CRON, [(1, 3, "bad-option")], "a quote is not closed"),
         ("#: name=a\\\n", CRON, [(1, 3, "bad-option")], "a backslash before nothing"),
         (

@@ -48,7 +48,7 @@ def test_combinations_that_are_not_possible(text: str, place: tuple[int, int], m
     [
         ("#: name=a on=ONE", 14, "bad on 'ONE'"),
         ("#: name=a on=one,two", 14, "bad on 'one,two'"),
-        ("#: name=a on", 14, "bad on ''"),
+        ("#: name=a on", 11, "on has no value"),
         ("#: name=a on=one node-loss=retry", 28, "bad node-loss 'retry'"),
         ("#: name=a on=one on-partition=start", 31, "bad on-partition 'start'"),
         ("#: name=a lock=cluster:", 16, "bad lock 'cluster:'"),

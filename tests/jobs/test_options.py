@@ -57,6 +57,10 @@ HOUR, DAY = 3_600, 86_400
         ("alarm-repeat", "1h", HOUR),
         ("expect", "25h", 25 * HOUR),
         ("ping", "https://hc.example/abc?x=1", "https://hc.example/abc?x=1"),
+        *(
+            ("ping", text, text)
+            for text in ("http://[::1]:65535/a", "http://u:p@h:80?x", "http://h#x", "http://h")
+        ),
         ("ping-output", "always:100k", "always:100k"),
         ("ping-output", "0", "0"),
         ("log", "yes", True),
@@ -140,6 +144,12 @@ def test_good_values(name: str, text: str, expected: Value) -> None:
         ("ping-output", "2M", "at most 1M"),
         ("ping-output", "always:0", "a size"),
         ("ping", "http://a b", "a URL"),
+        ("ping", "http://", "a host"),
+        ("ping", "http:///path", "a host"),
+        ("ping", "http://[::1", "a host"),
+        ("ping", "http://h:x/", "a host"),
+        ("ping", "http://h:99999/", "a host"),
+        ("ping", "http://h:65536", "a host"),
         ("log", "true", "one of yes, no"),
         ("lock", "cluster:", "a name of letters"),
         ("lock", "cluster:cluster:db", "a name that begins with cluster: once at most"),

@@ -188,7 +188,7 @@ ODD_FILES: dict[str, Callable[[Path], object]] = {
     "link to itself": lambda path: path.symlink_to(path.name),
     "link to a device": lambda path: path.symlink_to("/dev/zero"),
     "link through a file": lambda path: path.symlink_to("b/c"),
-    "binary": lambda path: path.write_bytes(os.urandom(1 << 16).replace(b"\n", b"") + b"\0\n"),
+    "binary": lambda path: path.write_bytes(b"x" + os.urandom(1 << 16).replace(b"\n", b"") + b"\0\n"),
 }
 ODD = pytest.mark.parametrize("make", ODD_FILES.values(), ids=ODD_FILES)
 

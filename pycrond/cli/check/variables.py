@@ -11,6 +11,7 @@ from pycrond.crontab.expression import parse_cached
 from pycrond.crontab.field import quoted
 from pycrond.crontab.scope import PREFIX, Assignment
 from pycrond.crontab.syntax import VARIABLE, expand
+from pycrond.jobs.jitter import is_random_delay
 
 Warnings = Iterator[tuple[str, str]]
 """Code, message."""
@@ -49,6 +50,10 @@ def _mistakes(name: str, value: str, variables: Mapping[str, str], facts: CheckF
     elif name == "HOME" and value and not facts.directory_exists(os.path.join("/", value)):
         effect = "jobs run in /var/spool/cron" if facts.dialect == "debian" else "no job is run"
         yield "missing-home", f"there is no directory {quoted(value)}: with this HOME {effect}"
+    elif name == "SHELL" and value.startswith("/") and not facts.program_exists(value, ""):
+        yield "missing-program", f"there is no program {quoted(value)}: with this SHELL no job starts"
+    elif name == "RANDOM_DELAY" and value and not is_random_delay(value):
+        yield "bad-random-delay", f"RANDOM_DELAY is not used: {quoted(value)} is not a number of minutes"
     if schedule := _schedule(value):
         message = f"the value contains a schedule, {quoted(schedule)}: an entry begins on a line of its own"
         yield "schedule-in-value", message

@@ -189,7 +189,9 @@ def _run_remarks(status: JobStatus, now: datetime) -> Iterator[Cell]:
     if status.last and status.last.state in BAD_ENDS:
         why = _failure(status, status.last, now)
         if why or status.has_output:
-            yield Cell(why or "it printed nothing", "bad" if why else "dim")
+            is_gone = status.last.bytes > 0
+            nothing = "its output is empty lines, or no longer kept" if is_gone else "it printed nothing"
+            yield Cell(why or nothing, "bad" if why else "dim")
     if status.running and status.median_s is not None:
         took = now.timestamp() - min(map(start_of, status.running))
         if took > max(SLOW_S, SLOW_FACTOR * status.median_s):

@@ -147,6 +147,10 @@ def test_what_a_cluster_cannot_run_is_always_an_error(cluster: SharedIdentity | 
 @pytest.mark.parametrize(
     ("assignment", "expected"),
     [
+        ("SHELL=/missing", ["missing-program"]),
+        ("SHELL=/bin/sh", []),
+        *((f"RANDOM_DELAY={value}", ["bad-random-delay"]) for value in ("abc", "-5", "1.5", "9" * 9)),
+        *((f"RANDOM_DELAY={value}", []) for value in ("", "0", "45", "2000")),
         ("HOME=/missing", ["missing-home"]),
         ("HOME=missing", ["missing-home"]),
         ("HOME=/root", []),

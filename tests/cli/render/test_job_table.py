@@ -69,6 +69,7 @@ def run(
 
 OK = run(7, ago(minutes=5, seconds=30))
 FAILED = run(8, ago(hours=1, seconds=30), "failed", 754.0, exit_status=23)
+SILENT = FAILED._replace(bytes=0)
 RUNNING = run(9, ago(minutes=42, seconds=30), "running", None)
 GAP = run(
     10, ago(hours=2), "missed", None, started_at=None, until=ago(hours=1), folded=12, reason="daemon-down"
@@ -92,8 +93,8 @@ MANY = [
         standing=NO_STANDING._replace(missed=12),
     ),
     JobStatus(job("moved"), coming(minutes=5), last=OK, pause=PAUSE),
-    JobStatus(job("for-ever"), coming(minutes=5), last=FAILED, pause=PAUSE._replace(until=None, reason="")),
-    JobStatus(job("備份-資料庫", user="www-data"), coming(days=3), last=FAILED),
+    JobStatus(job("for-ever"), coming(minutes=5), last=SILENT, pause=PAUSE._replace(until=None, reason="")),
+    JobStatus(job("備份-資料庫", user="www-data"), coming(days=3), last=SILENT),
     JobStatus(job("boots", "@reboot"), None),
     JobStatus(
         job("never", "0 0 30 2 *"), None, waiting=(run(11, ago(), "waiting", attempt=2, reason="lock: x"),)
@@ -452,3 +453,13 @@ def test_a_job_as_json() -> None:
         None,
     ]
     assert datetime.fromisoformat(document["next"]).astimezone(UTC) == coming(minutes=5)
+
+
+@pytest.mark.parametrize(
+    ("printed", "remark"), [(0, "it printed nothing"), (9, "its output is empty lines, or no longer kept")]
+)
+def test_a_failed_run_without_a_line_of_output(printed: int, remark: str) -> None:
+    (below,) = job_table.below(
+        [JobStatus(job("backup"), coming(days=1), last=FAILED._replace(bytes=printed))], NOW
+    ).values()
+    assert plain([below]) == [remark]
