@@ -8,6 +8,7 @@ from pycrond.crontab.field import FIELDS, Field, FieldFlaw, ParsedField, Pick, q
 from pycrond.errors import PycrondError
 from pycrond.hashing import draw_below
 from pycrond.schedule.schedule import Schedule, every_minutes, make_schedule
+from pycrond.text import counted
 
 
 class ExpressionError(PycrondError):
@@ -131,7 +132,8 @@ def _parse_fields(text: str, pick: Pick) -> Expression:
         for flaw in field.flaws
     ]
     if len(words) != len(FIELDS):
-        message = f"{len(words)} fields instead of five: minute, hour, day-of-month, month, day-of-week"
+        fields = ", ".join(field.name for field in FIELDS)
+        message = f"{counted(len(words), 'field')} instead of five: {fields}"
         flaws.append(FieldFlaw(0, "error", "bad-fields", message))
     if any(flaw.severity == "error" for flaw in flaws):
         return Expression(folded, None, tuple(flaws))

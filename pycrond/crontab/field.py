@@ -194,10 +194,12 @@ def parse_number(digits: str) -> int:
 
 
 def quoted(text: str) -> str:
-    """Return a text in quotes, cut to 40 characters, with control characters escaped."""
-    return repr(text if len(text) <= 40 else text[:37] + "...")
+    r"""Return a text in quotes, cut to 40 characters, with escapes: ``\xNN`` for a byte that is not UTF-8."""
+    shown = repr(text if len(text) <= 40 else text[:37] + "...")
+    return _BYTE.sub(r"\\x\1", shown)
 
 
+_BYTE = re.compile(r"(?<!\\)\\udc([89a-f][0-9a-f])")
 _HINTS = (
     ("", "a value is missing; a comma needs one on each side, without blanks"),
     (r"(?s)\*/", "a step is missing after the /"),

@@ -12,7 +12,7 @@ from pycrond.crontab.expression import (
     parse_schedule,
     seeded_pick,
 )
-from pycrond.crontab.field import FIELDS, ParsedField
+from pycrond.crontab.field import FIELDS, ParsedField, quoted
 from pycrond.schedule.schedule import Schedule
 
 BY_NAME = {field.name: field for field in FIELDS}
@@ -151,6 +151,7 @@ def test_values_of_a_field(name: str, text: str, expected: list[int], why: str) 
         ("@reboot", 1, "@reboot names no times"),
         ("* * * *", 1, "4 fields instead of five: minute, hour, day-of-month, month, day-of-week"),
         ("* * * * * *", 1, "6 fields instead of five: minute, hour, day-of-month, month, day-of-week"),
+        ("*", 1, "1 field instead of five: minute, hour, day-of-month, month, day-of-week"),
         ("", 1, "0 fields instead of five: minute, hour, day-of-month, month, day-of-week"),
         ("@daily x", 1, "nothing may follow the macro '@daily'"),
     ],
@@ -285,3 +286,17 @@ def test_parsing_raises_nothing_else(text: str) -> None:
         parse_schedule(text)
     except ExpressionError as error:
         assert 1 <= error.column <= len(text) + 1
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\tb", r"'a\tb'"),
+        ("caf\udce9 \udca0", r"'caf\xe9 \xa0'"),
+        (r"\udce9", r"'\\udce9'"),
+        ("it's", '"it\'s"'),
+        ("x" * 41, f"'{'x' * 37}...'"),
+    ],
+)
+def test_quoted_texts_show_every_byte(text: str, shown: str) -> None:
+    assert quoted(text) == shown

@@ -1,5 +1,6 @@
 """Rules for common problems around a cron daemon: facts in, findings with a remedy out. Pure."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 
 from pycrond.cli.doctor.facts import DirectoryFacts, Finding, Level, MachineFacts, OtherCron
@@ -126,7 +127,9 @@ def _zone(facts: MachineFacts) -> Findings:
         yield Finding("warning", "zone", text, "pycrond restart, if the machine's zone was changed")
     elif facts.timezone_file and facts.timezone_file != facts.zone:
         text = f"/etc/timezone says {facts.timezone_file}, but {facts.zone_source} is used: {facts.zone}"
-        yield Finding("warning", "zone", text, f"echo {facts.zone} > /etc/timezone")
+        is_name = re.fullmatch(r"[A-Za-z][\w+/-]*", facts.zone)
+        remedy = f"echo {facts.zone} > /etc/timezone" if is_name else "give both the same name of a time zone"
+        yield Finding("warning", "zone", text, remedy)
     else:
         yield Finding("ok", "zone", f"{facts.zone}, by {facts.zone_source}")
 

@@ -123,3 +123,19 @@ def test_one_fact_differs(facts: dict[str, Any], level: str, about: str, text: s
     (finding,) = [finding for finding in diagnose(replace(HEALTHY, **facts)) if finding.about == about]
     assert (finding.level, text in finding.text) == (level, True), finding
     assert bool(finding.remedy) is (level != "ok")
+
+
+@pytest.mark.parametrize(
+    ("zone", "remedy"),
+    [
+        ("Europe/Berlin", "echo Europe/Berlin > /etc/timezone"),
+        ("Etc/GMT+3", "echo Etc/GMT+3 > /etc/timezone"),
+        ("<+03>-3", "give both the same name of a time zone"),
+        ("/etc/localtime", "give both the same name of a time zone"),
+    ],
+)
+def test_only_a_name_is_advised_for_etc_timezone(zone: str, remedy: str) -> None:
+    daemon = replace(HEALTHY.daemon, zone=zone)
+    facts = replace(HEALTHY, zone=zone, daemon=daemon, timezone_file="Asia/Tokyo")
+    (finding,) = [finding for finding in diagnose(facts) if finding.about == "zone"]
+    assert finding.remedy == remedy
