@@ -168,8 +168,8 @@ class Outbox:
                 self._done(alarm, "nothing was printed")
                 os.close(printed)
                 return
-            with spawn.Spawner() as spawner:
-                pid = spawner.start(launch)
+            with spawn.Starter() as starter:
+                pid = starter.start(launch)
         except BaseException:
             os.close(printed)
             self._time_limits.not_started(alarm)

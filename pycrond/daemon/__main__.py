@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
     readiness = Readiness(keeper.send, os.environ)
     SPAWNER.pam_service = pam.service(settings)
     if settings.system:
-        users.take_groups(users.by_uid(0))
+        users.set_groups(users.by_uid(0))
         SPAWNER.open()  # at the start, because it takes 20 ms
     pidfile = Pidfile(settings.pidfile, settings.state_dir)
     try:

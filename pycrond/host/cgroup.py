@@ -1,4 +1,4 @@
-"""Limits and processes of a run, by a cgroup if one can be made, else by the limits of each process.
+"""Limits and processes of runs: a cgroup for each run if possible, else limits of each process.
 
 Only jobs with `timeout`, `memory` or `cpu` get a cgroup (version 2, cgroups(7)).
 """
@@ -18,14 +18,15 @@ from pycrond.host.machine import read_text
 from pycrond.jobs.options import Options
 
 IO_CLASSES = {"realtime": 1, "best-effort": 2, "idle": 3}  # <linux/ioprio.h>
-IO_CLASS_SHIFT, IO_LEVEL = 13, 4  # <linux/ioprio.h>; the level of ionice(1) where none is given
-MAX_KILL_ROUNDS = 10  # against processes that go on forking
+IO_CLASS_SHIFT, IO_LEVEL = 13, 4  # <linux/ioprio.h>; the default level of ionice(1)
+MAX_KILL_ROUNDS = 10  # processes may fork while they are being killed
 CPU_PERIOD = 100_000  # microseconds, of cpu.max
 CONTROLLERS = ("memory", "cpu")
 LEAF = "daemon"
-"""The cgroup of keeper and daemon: a cgroup that contains processes has no controllers for those below it."""
+"""The cgroup of keeper and daemon. A cgroup that contains processes has no controllers for its child cgroups.
+"""
 DELEGATION_MARKS = ("user.delegate", "trusted.delegate")
-"""Attributes that systemd sets for a unit with Delegate=yes; the manager of a user's units does not."""
+"""Extended attributes that systemd sets for a unit with Delegate=yes; `systemd --user` does not set them."""
 USER_SERVICE = re.compile(r"/user@\d+\.service/.*\.service")
 
 
@@ -42,8 +43,8 @@ def own_cgroup(mounts: str = "/proc/self/mountinfo", membership: str = "/proc/se
 
 
 def _is_delegated(group: str) -> bool:
-    """Return whether cgroups may be made in this one: it is that of a service with Delegate=yes, or of any
-    service of a user's manager, in which all belong to the user.
+    """Return whether this process may make cgroups in `group`: the cgroup of a service with Delegate=yes, or
+    of any service of `systemd --user`, whose cgroups all belong to the user.
     """
     for mark in DELEGATION_MARKS:
         with contextlib.suppress(OSError):
@@ -53,12 +54,12 @@ def _is_delegated(group: str) -> bool:
 
 
 def _is_leaf(group: str) -> bool:
-    """Return whether cgroups of runs belong beside a daemon's cgroup, not below it."""
+    """Return whether the cgroups of runs belong beside the daemon's cgroup `group`, not below it."""
     return os.path.basename(group) == LEAF or _is_delegated(os.path.dirname(group))
 
 
 def enter_leaf() -> None:
-    """Move this process into a leaf of its cgroup, if that is delegated to it or it is process 1."""
+    """Move this process into a leaf of its cgroup, if the cgroup is delegated or this is process 1."""
     own = own_cgroup()
     if own and not _is_leaf(own) and (_is_delegated(own) or os.getpid() == 1):
         with contextlib.suppress(OSError):
@@ -67,8 +68,8 @@ def enter_leaf() -> None:
 
 
 def disable_controllers() -> None:
-    """Take the controllers from the cgroups below the delegated one: while these have any, systemd cannot
-    start a process in it. Runs that are left have no limits until the next daemon sets them again.
+    """Disable all controllers in the delegated cgroup and below it. While a controller is enabled, systemd
+    cannot start a process in that cgroup. Runs that go on have no limits until the next daemon sets them.
     """
     own = own_cgroup() or ""
     delegated = next(filter(_is_delegated, (own, os.path.dirname(own))), "")
@@ -78,8 +79,9 @@ def disable_controllers() -> None:
 
 
 def _can_enable(group: str) -> bool:
-    """Return whether controllers can be enabled for the cgroups below: only the root cgroup, which has no
-    cgroup.type, may then contain processes. In any other, `cpu` would make all below it unusable.
+    """Return whether controllers can be enabled for the child cgroups of `group`. It must not contain
+    processes, unless it is the root cgroup, which has no cgroup.type: `cpu` would make the child cgroups
+    unusable.
     """
     is_root = not os.path.exists(f"{group}/cgroup.type")
     return os.access(group, os.W_OK) and (is_root or not read_text(f"{group}/cgroup.procs"))
@@ -89,19 +91,19 @@ class Limits(NamedTuple):
     """The limits and priorities that a process gets before it executes its program."""
 
     cgroup: str = ""
-    """The directory of the cgroup that it enters; empty: none."""
+    """The directory of the cgroup that the process enters; empty: none."""
     nice: int = 0
-    """Added to the nice value."""
+    """The number that is added to the nice value."""
     io_priority: int = 0
     """The value for ioprio_set(2); 0: unchanged."""
     resources: tuple[tuple[int, int], ...] = ()
-    """Numbers of setrlimit(2), each with its value."""
+    """Pairs of a resource of setrlimit(2) and its value."""
 
 
 class ResourceLimits:
-    """The limits of runs: a cgroup, made when it is needed, and in it one a run.
+    """The limits of runs: a cgroup, made when it is first needed, with a child cgroup for each run.
 
-    The number of a run is that of its cgroup. A hook has a number below 0.
+    The name of a child cgroup is the number of the run. A hook has a number below 0.
     """
 
     def __init__(self, state_dir: str) -> None:
@@ -111,12 +113,12 @@ class ResourceLimits:
         parent = os.path.dirname(own) if own and _is_leaf(own) else own
         self._base = f"{parent}/pycrond-{digest(os.fsencode(state_dir), 6)}" if parent else None
         self._groups: set[int] = set()  # runs and hooks with a cgroup
-        self._reused: set[int] = set()  # those whose cgroup existed: its peak is that of others, too
-        self._ended: set[int] = set()  # those whose cgroup is removed when its last process has ended
-        self._made = False
+        self._reused: set[int] = set()  # runs whose cgroup existed before: its peak counts other runs, too
+        self._ended: set[int] = set()  # runs whose cgroup is removed when its last process has ended
+        self._is_base_made = False
 
     def find_existing(self) -> None:
-        """Take over the cgroups that an earlier daemon made. Hooks are ended: they are started again."""
+        """Take over the cgroups of an earlier daemon. Kill its hooks: they are started again."""
         with contextlib.suppress(OSError):
             names = os.listdir(self._base or "")
             self._groups |= {int(name) for name in names if name.removeprefix("-").isdigit()}
@@ -125,7 +127,7 @@ class ResourceLimits:
             self.remove(number)
 
     def limits(self, options: Options, run: int) -> Limits:
-        """Return the limits of a run; its cgroup is made, and has the limits that it can have."""
+        """Return the limits of a run. Make its cgroup, if it needs one, and set the limits of the cgroup."""
         group = self._make_group(run) if options.timeout or options.memory or options.cpu else None
         priority = 0
         if options.ionice:
@@ -134,16 +136,16 @@ class ResourceLimits:
         return Limits(group or "", options.nice, priority, tuple(self._resources(options, group)))
 
     def renew(self, options: Options, run: int) -> None:
-        """Set the limits of the cgroup of an adopted run again, which may have been without controllers."""
+        """Set the limits of an adopted run's cgroup again: its controllers may have been disabled."""
         if run in self._groups:
             self.limits(options, run)
 
     def _resources(self, options: Options, group: str | None) -> Iterator[tuple[int, int]]:
-        """Set the limits of the cgroup, and yield those of each process that it does not have."""
+        """Set the limits of the cgroup; yield each limit that it does not support as one of setrlimit(2)."""
         if options.memory and not _write(group, "memory.max", str(options.memory)):
             yield resource.RLIMIT_AS, _lowered(resource.RLIMIT_AS, options.memory)
         if options.cpu and not _write(group, "cpu.max", f"{int(options.cpu * CPU_PERIOD)} {CPU_PERIOD}"):
-            # Processor time, not its share: the most that the share can amount to before the timeout.
+            # RLIMIT_CPU limits time, not a share: the processor time that the share allows until the timeout.
             seconds = math.ceil(options.cpu * (options.timeout or 0))
             if seconds:
                 yield resource.RLIMIT_CPU, _lowered(resource.RLIMIT_CPU, seconds)
@@ -171,7 +173,7 @@ class ResourceLimits:
             return None
         group = os.path.join(self._base, str(run))
         try:
-            if not self._made:
+            if not self._is_base_made:
                 self._make_base(self._base)
             (self._reused.add if os.path.isdir(group) else self._reused.discard)(run)
             os.makedirs(group, exist_ok=True)
@@ -182,7 +184,7 @@ class ResourceLimits:
 
     def _make_base(self, base: str) -> None:
         os.makedirs(base, exist_ok=True)
-        self._made = True
+        self._is_base_made = True
         for parent in filter(_can_enable, (os.path.dirname(base), base)):
             for controller in CONTROLLERS:  # one by one, as one of them may not exist
                 _write(parent, "cgroup.subtree_control", f"+{controller}")
@@ -198,7 +200,7 @@ class ResourceLimits:
             return None
 
     def peak(self, run: int) -> int | None:
-        """Return the most memory in KiB that all processes in a run's cgroup have had at once, with what the
+        """Return the peak memory in KiB of all processes in a run's cgroup together, with the memory that the
         kernel holds for them; None if no cgroup has counted it (Linux 5.19, with the memory controller).
         """
         if run not in self._groups or run in self._reused:
@@ -213,7 +215,7 @@ class ResourceLimits:
         return _write(f"{self._base}/{run}", "cgroup.kill", "1") or self._kill_each(run)
 
     def _kill_each(self, run: int) -> bool:
-        """Do without cgroup.kill, which Linux has from 5.14 on: kill what there is until nothing is left."""
+        """Kill the processes one by one until none is left: Linux has cgroup.kill only from 5.14 on."""
         for _ in range(MAX_KILL_ROUNDS):
             for pid in self.pids(run) or ():
                 procfs.kill_if(pid, lambda pid: pid in (self.pids(run) or ()))
@@ -228,7 +230,7 @@ class ResourceLimits:
             self.remove_empty()
 
     def remove_empty(self) -> None:
-        """Remove the cgroups of ended runs that have no process any more."""
+        """Remove the cgroups of ended runs that contain no process."""
         for run in [*self._ended]:
             with contextlib.suppress(FileNotFoundError):
                 try:
@@ -249,7 +251,7 @@ class ResourceLimits:
 
 
 def _lowered(limit: int, value: int) -> int:
-    """Return a value no higher than the daemon's own limit, which root could raise."""
+    """Return `value`, or the daemon's own hard limit if that is lower: root could exceed it."""
     _, hard = resource.getrlimit(limit)
     return value if hard == resource.RLIM_INFINITY else min(value, hard)
 

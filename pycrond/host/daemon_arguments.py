@@ -1,7 +1,7 @@
-"""The command of the daemon's program: the settings as its arguments, and back.
+"""The command of the daemon's program: settings as arguments, and arguments as settings.
 
-Everybody can read the arguments of a process. A setting that contains a password is among them without it;
-the daemon takes it from the recorded settings, a file that only its user can read.
+Every user can read the arguments of a process. So the arguments contain no passwords: the daemon reads them
+from the recorded settings, a file that only its user can read.
 """
 
 import sys
@@ -26,7 +26,9 @@ def to_arguments(settings: Settings) -> list[str]:
 
 
 def daemon_command(settings: Settings) -> list[str]:
-    """Return the command of the daemon's program. Its name is stable: a running keeper executes it again."""
+    """Return the command of the daemon's program. The module's name must not change: a running keeper
+    executes the command again.
+    """
     # -P: Python must not import modules from the working directory.
     program = [sys.executable, "-P", "-X", "utf8", "-m", "pycrond.daemon"]
     return [*program, *map(_without_password, to_arguments(settings))]
@@ -38,9 +40,9 @@ def _without_password(argument: str) -> str:
 
 
 def read_daemon_arguments(arguments: Iterable[str]) -> Settings:
-    """Return the settings of the daemon's program: its arguments, with the passwords that are recorded.
+    """Return the settings in the daemon's arguments, with the passwords from the recorded settings.
 
-    A value whose password is not recorded stays without one.
+    A setting whose password is not recorded stays without it.
     """
     words = list(arguments)
     if not any(_is_incomplete(word) for word in words):

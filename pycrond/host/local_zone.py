@@ -8,14 +8,14 @@ from pycrond.schedule.timezone import Zone, forget_zones
 
 
 class LocalZone:
-    """The zone of this process; TZ decides if it is set, as in libc, and never changes."""
+    """The time zone of this process. If TZ is set, it takes precedence, as in libc, and never changes."""
 
     def __init__(self) -> None:
         self._stamp = _stamp()
 
-    def look(self) -> Zone | None:
-        """Return the new zone if /etc/localtime was replaced since the last look; None if it was not, or is
-        missing. Raises PycrondError if it is no zone; the zone stays then what it was.
+    def poll(self) -> Zone | None:
+        """Return the new zone if /etc/localtime was replaced since the last call; None if it was not, or is
+        missing. Raises PycrondError if the file is not a time zone: then the zone does not change.
         """
         stamp = _stamp()
         if "TZ" in os.environ or stamp is None or stamp == self._stamp:
@@ -28,7 +28,7 @@ class LocalZone:
 
 
 def _reset_libc() -> None:
-    """Have libc read /etc/localtime again, by which messages are dated: it does so when TZ has changed."""
+    """Have libc, which dates messages, read /etc/localtime again: it does so when TZ has changed."""
     os.environ["TZ"] = "UTC0"
     time.tzset()
     del os.environ["TZ"]
@@ -36,7 +36,7 @@ def _reset_libc() -> None:
 
 
 def _stamp() -> tuple[str, int, int, int, int] | None:
-    """Return what identifies the file and where the link leads; None if there is none."""
+    """Return values that differ if the file or the target of the link differs; None if there is no file."""
     try:
         status = os.stat(machine.LOCALTIME)
     except OSError:

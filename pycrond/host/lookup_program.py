@@ -1,9 +1,8 @@
 """The lookup program: it asks the name service (nsswitch.conf(5)) about users and groups.
 
-It may wait for answers, and imports nothing of pycrond, like the spawner. A message has queries that end
-with NUL: `user NAME`, `uid NUMBER` or `group NUMBER`. Each gets a message of its own as soon as it is
-answered: the query and the fields of the answer, each ending with NUL. An unknown name or number has no
-fields.
+It may wait for answers. Like the spawner, it imports nothing of pycrond. A message contains queries, each
+ending with NUL: `user NAME`, `uid NUMBER` or `group NUMBER`. Each answer is a message of its own: the query
+and the fields of the answer, each ending with NUL. For an unknown name or number there are no fields.
 """
 
 import contextlib
@@ -13,18 +12,18 @@ import pwd
 import signal
 import socket
 
-MAX_MEMBERS = 100  # of a group: it matters only whether there are others than one or two users
+MAX_MEMBERS = 100  # of a group: callers ask only whether it has members other than one or two users
 MAX_MESSAGE = 1 << 18  # bytes
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 Fields = list[str]
 
 
 def answer(query: str) -> Fields:
-    """Return the fields of an answer, none for an unknown name or number.
+    """Return the fields of an answer; none for an unknown name or number.
 
-    Of a user: name, uid, gid, home and, unless it was asked for by number, the day on which the account
-    expires (since 1970; empty: never) and the ids of its groups. Of a group: its name, the names of its
-    members, and the uids of these (-1: unknown) and of the users whose group it is.
+    The fields of a user: name, uid, gid, home and, unless the query has a uid, the day on which the account
+    expires (since 1970; empty: never) and the ids of its groups. The fields of a group: name, names of its
+    members, and uids of its members (-1: unknown) and of the users whose primary group it is.
     """
     kind, _, word = query.partition(" ")
     # ValueError: bytes that the locale cannot encode; OverflowError: no such uid is possible
@@ -44,7 +43,7 @@ def _fields(entry: pwd.struct_passwd) -> Fields:
 
 
 def _expiry(name: str) -> str:
-    """Return the day on which an account expires (shadow(5)); empty: never, or not for this user to know."""
+    """Return the day on which an account expires (shadow(5)); empty: never, or this user may not read it."""
     import ctypes  # noqa: PLC0415 -- the command line does not need it
 
     getspnam = ctypes.CDLL(None).getspnam
@@ -80,7 +79,7 @@ def main() -> None:
 
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     channel = socket.socket(fileno=0)
-    # Signals to the daemon's process group; the end of the socket ends this program.
+    # These signals are meant for the daemon. This program ends when the daemon closes the socket.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
     while message := channel.recv(MAX_MESSAGE):
         for query in decode(message):

@@ -1,4 +1,4 @@
-"""Lookups in other processes: a name service that does not answer about one user delays no other lookup."""
+"""Lookups by other processes: a name service that does not answer about one user delays no other lookup."""
 
 import contextlib
 import os
@@ -14,9 +14,9 @@ from pycrond.host.lookup_program import MAX_MESSAGE, Fields, decode, encode
 from pycrond.host.poller import Poller
 
 PROGRAM = os.path.join(os.path.dirname(__file__), "lookup_program.py")
-MAX_PROGRAMS = 8  # at once, each with a lookup that takes long
+MAX_PROGRAMS = 8  # at the same time, each with a slow lookup
 BATCH = 64  # queries that a program gets at once
-SLOW = 0.2  # seconds: the queries behind a lookup that takes longer go to another program
+SLOW_TIME = 0.2  # seconds; if a lookup takes longer, the queries behind it go to another program
 MAX_WAIT = 5.0  # seconds after which a lookup is given up if other queries need its program
 MAX_TIME = 60.0  # seconds after which any lookup is given up
 IDLE_TIME = 120.0  # seconds after which the last program ends; starting it takes 20 ms
@@ -30,9 +30,9 @@ class _Program:
     process: int
     """Its pidfd."""
     queries: list[str] = field(default_factory=list)
-    """What it was asked and has not answered; it is at work on the first."""
+    """The queries that it has not answered; it works on the first."""
     since: float = 0.0
-    """When it was asked, or answered last, by clock.elapsed."""
+    """The time of the last question or answer, by clock.elapsed."""
 
     def end(self) -> None:
         """Kill the program; the reaper reaps it."""
@@ -43,27 +43,27 @@ class _Program:
 
 
 class Lookups:
-    """Queries that wait or are being answered, and the programs that answer them."""
+    """The pending queries, and the programs that answer them."""
 
     def __init__(self, answered: Callable[[str, Fields | None], None]) -> None:
-        """`answered` is called with each query and the fields of its answer, None if it was given up; see
-        `lookup_program.answer`.
+        """`answered` is called with each query and the fields of its answer, or None if the query was given
+        up; see `lookup_program.answer`.
         """
         self.poller = Poller()
         self._answered = answered
         self._queue: deque[str] = deque()
-        self._asked: set[str] = set()  # queries that wait or are being answered
-        self._lost: set[str] = set()  # those whose program has ended once
+        self._asked: set[str] = set()  # all pending queries, queued or sent
+        self._lost: set[str] = set()  # queries whose program has ended once
         self._programs: list[_Program] = []
 
     def ask(self, query: str) -> None:
-        """Have a query answered, once at a time; `step` sends it."""
+        """Queue a query, unless it is pending; `step` sends it."""
         if query not in self._asked:
             self._asked.add(query)
             self._queue.append(query)
 
     def wait(self, seconds: float) -> None:
-        """Wait for answers, at most so many seconds."""
+        """Wait for answers, at most `seconds`."""
         for callback in self.poller.wait(seconds):
             callback()
         self.step()
@@ -82,7 +82,7 @@ class Lookups:
             self._end(program)  # it has ended by itself
 
     def _end(self, program: _Program, *, is_lost: bool = True) -> None:
-        """End a program. With `is_lost` another one gets its queries, unless that has happened before."""
+        """End a program. With `is_lost`, queue its queries for another program, each query only once."""
         self.poller.unregister(program.channel)
         self._programs.remove(program)
         program.end()
@@ -95,11 +95,11 @@ class Lookups:
                 self._answered(query, None)
 
     def step(self) -> None:
-        """Send the queries that wait, and give up lookups that take too long."""
+        """Send the queued queries, and give up lookups that take too long."""
         elapsed = clock.elapsed()
         for program in [*self._programs]:
             age = elapsed - program.since
-            if len(program.queries) > 1 and age >= SLOW:
+            if len(program.queries) > 1 and age >= SLOW_TIME:
                 self._queue.extendleft(reversed(program.queries[1:]))
                 del program.queries[1:]
             if program.queries and age >= MAX_TIME:
@@ -117,7 +117,7 @@ class Lookups:
             self._end(program)
 
     def _free_program(self, elapsed: float) -> _Program | None:
-        """Return a program without queries; None if there cannot be one now."""
+        """Return an idle program, started if needed; None if that is not possible now."""
         for program in self._programs:
             if not program.queries:
                 return program
@@ -129,10 +129,10 @@ class Lookups:
         try:
             return self._start()
         except OSError:
-            return None  # no room: `retry_in` says when to try again
+            return None  # no memory, processes or descriptors: `retry_in` says when to try again
 
     def _start(self) -> _Program:
-        """Start a program. It has the environment of this process, as what it calls may depend on that."""
+        """Start a program. It gets the environment of this process: name services may depend on that."""
         channel, end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with end:
             try:
@@ -154,14 +154,14 @@ class Lookups:
         return program
 
     def retry_in(self, elapsed: float) -> float | None:
-        """Seconds until `step` has something to do; None if nothing is asked."""
+        """Return the seconds until `step` has something to do; None if no query is pending."""
         waits = [
-            program.since + (SLOW if len(program.queries) > 1 else MAX_TIME) - elapsed
+            program.since + (SLOW_TIME if len(program.queries) > 1 else MAX_TIME) - elapsed
             for program in self._programs
             if program.queries
         ]
         if self._queue:
-            waits.append(SLOW)
+            waits.append(SLOW_TIME)
         return max(0.0, min(waits)) if waits else None
 
     def close(self) -> None:

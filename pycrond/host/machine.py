@@ -17,7 +17,7 @@ ZONE_TREES = ("/usr/share/zoneinfo/", "/usr/lib/zoneinfo/", "/usr/share/lib/zone
 
 
 def read_text(path: str) -> str:
-    """Return the text of a file of the system without blanks around it; empty if it cannot be read."""
+    """Return the text of a system file without surrounding whitespace; empty if it cannot be read."""
     try:
         with open(safe_paths.open_regular(path, os.O_RDONLY), encoding="ascii", errors="replace") as file:
             return file.read().strip()
@@ -34,12 +34,12 @@ def boot_id() -> str:
 
 
 def machine_id() -> str:
-    """Return an id that differs between the machines of a fleet, so that their drawn times differ."""
+    """Return an id that differs between the machines of a fleet, so that they draw different times."""
     return read_text("/etc/machine-id") or read_text("/var/lib/dbus/machine-id") or os.uname().nodename
 
 
 def local_zone_name(environ: Mapping[str, str]) -> str:
-    """Return the name or the file of the time zone: from TZ, else from /etc/localtime, else UTC."""
+    """Return the time zone's name or its file's path: from TZ, else from /etc/localtime, else UTC."""
     if "TZ" in environ:
         return environ["TZ"].removeprefix(":") or "UTC"
     target = os.path.realpath(LOCALTIME)
@@ -54,18 +54,18 @@ def local_zone_name(environ: Mapping[str, str]) -> str:
 
 @lru_cache(maxsize=1)
 def _name_of_copy(content: bytes) -> str | None:
-    """Return the name of the zone whose file has this content: the ledger can name it, and knows it still
-    when the copy has been replaced.
+    """Return the name of the zone whose file has this content; None if there is none. The ledger stores the
+    name, which stays valid when the copy is replaced.
     """
-    found = []
+    matches = []
     for tree in filter(os.path.isdir, ZONE_TREES):
         for directory, subdirectories, names in os.walk(tree):
             subdirectories[:] = {*subdirectories} - {"posix", "right"}
             for path in (os.path.join(directory, name) for name in {*names} - {"localtime", "posixrules"}):
                 with contextlib.suppress(OSError):
                     if os.path.getsize(path) == len(content) and _read_zone(path) == content:
-                        found.append(path.removeprefix(tree))
-    return min(found, key=lambda name: ("/" not in name, name), default=None)
+                        matches.append(path.removeprefix(tree))
+    return min(matches, key=lambda name: ("/" not in name, name), default=None)
 
 
 def _read_zone(path: str) -> bytes:
@@ -89,7 +89,7 @@ def load_zone(name: str) -> "Zone":
 
 
 def local_zone() -> "Zone":
-    """Return the time zone of this process: from TZ, else that of the machine."""
+    """Return the time zone of this process: from TZ, else the machine's."""
     return load_zone(local_zone_name(os.environ))
 
 
@@ -99,7 +99,7 @@ def is_mailer_available(mailer: str) -> bool:
 
 
 def detect_dialect(root: str) -> str:
-    """Return the cron of this system by ROOT/etc/os-release: `debian` or `cronie`."""
+    """Return the dialect of this system's cron, by ROOT/etc/os-release: `debian` or `cronie`."""
     words = set()
     for line in read_text(os.path.join(root, "etc/os-release")).splitlines():
         name, _, value = line.partition("=")
@@ -109,7 +109,7 @@ def detect_dialect(root: str) -> str:
 
 
 def known_zone(name: str | None) -> "Zone | None":
-    """Return the zone with a name; None without a name, and where the machine has no such zone (any more)."""
+    """Return the zone with a name; None without a name, or if the machine does not have the zone."""
     try:
         return load_zone(name) if name else None
     except PycrondError:

@@ -10,7 +10,7 @@ LOCAL_TYPES = frozenset(
     b"bcachefs btrfs devtmpfs erofs exfat ext2 ext3 ext4 f2fs iso9660 jfs nilfs2 ntfs3 overlay proc ramfs"
     b" rootfs squashfs sysfs tmpfs udf vfat xfs zfs".split()
 )
-"""Types of file systems whose answers come from the kernel and a disk alone."""
+"""Types of file systems that need only the kernel and a local disk."""
 
 
 class MountTable:
@@ -26,9 +26,9 @@ class MountTable:
     def may_block(self, path: bytes) -> bool:
         """Return whether an absolute path leads through a mount that is not local.
 
-        Touches nothing beyond such a mount. The result holds as long as nobody changes a link in the path.
+        Accesses nothing beyond such a mount. The result is valid as long as no link in the path changes.
         """
-        remote, links = self._points(), MAX_LINKS
+        remote, links = self._remote_points(), MAX_LINKS
         if not remote:
             return False
         current, rest = b"", path.split(b"/")[::-1]
@@ -51,7 +51,7 @@ class MountTable:
             rest += target.split(b"/")[::-1]
         return False
 
-    def _points(self) -> frozenset[bytes]:
+    def _remote_points(self) -> frozenset[bytes]:
         if self._remote is None or self._poll.poll(0):
             os.lseek(self._descriptor, 0, os.SEEK_SET)
             types = mounted_types(b"".join(iter(lambda: os.read(self._descriptor, 1 << 16), b"")))
@@ -65,5 +65,5 @@ def mounted_types(table: bytes) -> dict[bytes, bytes]:
     for line in table.splitlines():
         mount, _, device = line.partition(b" - ")
         point = re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), mount.split(b" ")[4])
-        types[point] = device.partition(b" ")[0]  # the last one is on top
+        types[point] = device.partition(b" ")[0]  # a later mount covers an earlier one
     return types

@@ -1,8 +1,8 @@
-"""The users and groups of this machine, as the name service answered last.
+"""The users and groups of this machine, by the last answers of the name service.
 
-A name service may take seconds to answer (LDAP), and the daemon has one thread. So once `open` was called,
-other processes ask it, and a user or a group is what was answered last; only a daemon that starts waits for
-answers. Without `open`, as in the command line, each call asks the name service.
+A name service (LDAP) may take seconds to answer, and the daemon has one thread. So after a call of `open`,
+other processes ask the name service, and each call here returns the last answer; only a daemon that is
+starting waits for answers. Without `open`, as in the command line, each call asks the name service.
 """
 
 import math
@@ -16,21 +16,21 @@ from pycrond import clock
 from pycrond.errors import UnknownUserError, UnusableAccountError
 from pycrond.host import lookup_program
 from pycrond.host.lookup_program import Fields
-from pycrond.host.lookups import MAX_WAIT, SLOW, Lookups
+from pycrond.host.lookups import MAX_WAIT, SLOW_TIME, Lookups
 from pycrond.host.poller import Poller
 from pycrond.jobs.job import Account
 
-MAX_AGE = 2.0  # seconds: a start needs no new answer if one is no older, and no local file has changed
-MAX_NUMBER_AGE = 60.0  # seconds; the same for the names behind uids and gids
-STAMP_AGE = 0.01  # seconds: how often the local files are looked at
-FIRST_WAIT = 1.0  # seconds that a starting daemon waits for users at most, and `lookups.MAX_WAIT` in all
-LONG = 1.0  # seconds: a lookup that takes longer is reported
+MAX_AGE = 2.0  # seconds; a start uses an answer up to this age, unless a local file has changed since
+MAX_NUMBER_AGE = 60.0  # seconds; the same for the names of uids and gids
+STAMP_AGE = 0.01  # seconds between two checks of the local files
+FIRST_WAIT = 1.0  # seconds that a starting daemon waits at most at once; in all `lookups.MAX_WAIT`
+MIN_REPORTED_TIME = 1.0  # seconds; a lookup that takes longer is reported
 LOCAL_FILES = ("/etc/passwd", "/etc/group", "/etc/shadow", "/etc/nsswitch.conf")
 Stamp = tuple[tuple[int, int, int], ...]
 
 
 class User(NamedTuple):
-    """An account and what belongs to it."""
+    """An account, its expiry and its groups."""
 
     account: Account
     expires: int | None = None
@@ -42,7 +42,7 @@ class User(NamedTuple):
 
 
 class Group(NamedTuple):
-    """A group, its members, and the uids of these and of the users whose group it is."""
+    """A group, its members, and the uids of its members and of the users whose primary group it is."""
 
     name: str
     members: frozenset[str]
@@ -54,15 +54,15 @@ class _Entry:
     """A query and its last answer. Times are by clock.elapsed; 0: never."""
 
     fields: Fields | None = None
-    """Of the last answer; empty: there is no such name or number."""
+    """The fields of the last answer; empty: there is no such name or number; None: no answer yet."""
     asked_at: float = 0.0
     answered_at: float = 0.0
     stamp: Stamp = ()
-    """Of the local files, when it was asked."""
+    """The stamp of the local files when the query was sent."""
     is_overdue: bool = False
-    """Its answer took too long, and there was none since: it is not waited for."""
+    """The answer takes too long: nothing waits for it any more."""
     uid: int = -1
-    """That of the last account that there was."""
+    """The uid of the last account with this name; -1: none so far."""
 
     @property
     def is_pending(self) -> bool:
@@ -76,21 +76,21 @@ class Names:
         self._lookups: Lookups | None = None
         self._entries: dict[str, _Entry] = {}
         self._pending: set[str] = set()  # queries that are not answered yet
-        self._patience = 0.0  # seconds that all first lookups may still wait for their answers
+        self._wait_left = 0.0  # seconds that a starting daemon may still wait for answers
         self._stamp: tuple[float, Stamp] = (-STAMP_AGE, ())
         self.messages: list[str] = []
-        """Texts about slow lookups; who logs them removes them."""
+        """Texts about slow lookups; the code that logs them removes them."""
         self._changed: set[str] = set()
 
     # The daemon
 
     def open(self, poller: Poller) -> None:
-        """From now on have other processes ask, but for the names of root and of this process's user."""
+        """Have other processes ask from now on, except about the uids of root and of this process."""
         self.close()
         self._lookups = Lookups(self._answered)
         for query in {f"uid {uid}" for uid in (0, os.geteuid())}:
             self._entries[query] = _Entry(lookup_program.answer(query), answered_at=math.inf)
-        self._patience = MAX_WAIT
+        self._wait_left = MAX_WAIT
         poller.register(self._lookups.poller, self._read)
 
     def close(self) -> None:
@@ -100,15 +100,15 @@ class Names:
         Names.__init__(self)
 
     def stop_waiting(self) -> None:
-        """From now on wait for no answer: the loop begins."""
-        self._patience = 0.0
+        """Wait for no answer any more: the loop begins."""
+        self._wait_left = 0.0
 
     def _read(self) -> None:
         if self._lookups:
             self._lookups.wait(0.0)
 
     def step(self) -> None:
-        """Send queries, and note what takes too long."""
+        """Send queries, and report answers that take too long."""
         if self._lookups is None:
             return
         self._lookups.step()
@@ -117,12 +117,12 @@ class Names:
             entry = self._entries[query]
             if not entry.is_overdue and elapsed - entry.asked_at >= MAX_WAIT:
                 entry.is_overdue = True
-                known = "unknown until it does" if entry.fields is None else "what it answered last is used"
+                known = "unknown until it does" if entry.fields is None else "its last answer is used"
                 text = f"the name service has not answered about {query} for {MAX_WAIT:g} s: {known}"
                 self.messages.append(text)
 
     def retry_in(self, elapsed: float) -> float | None:
-        """Seconds until `step` has something to do, or an answer is late; None if nothing is asked."""
+        """Return the seconds until `step` has something to do; None if no query is pending."""
         if self._lookups is None or not self._pending:
             return None
         waits = [
@@ -144,11 +144,9 @@ class Names:
         if fields is None:  # given up
             entry.asked_at = 0.0
             return
-        if entry.is_pending and (duration := elapsed - entry.asked_at) >= LONG:
-            text = (
-                f"the name service took {duration:.1f} s to answer about {query}: what needed that was late"
-            )
-            self.messages.append(text)
+        if entry.is_pending and (duration := elapsed - entry.asked_at) >= MIN_REPORTED_TIME:
+            late = "starts and reloads that needed it were late"
+            self.messages.append(f"the name service took {duration:.1f} s to answer about {query}: {late}")
         kind, _, name = query.partition(" ")
         if kind == "user" and (entry.fields is None or entry.fields[:4] != fields[:4]):
             self._changed.add(name)
@@ -156,10 +154,12 @@ class Names:
         if fields and kind == "user":
             entry.uid = int(fields[1])
 
-    # Asking
+    # Queries
 
     def _entry(self, query: str, max_age: float = math.inf, *, waits: bool = True) -> _Entry:
-        """Return an entry, and have it asked again if the answer is older, or there is none."""
+        """Return an entry. Send its query if it has no answer or, with a finite `max_age`, if the answer is
+        older or a local file has changed.
+        """
         if self._lookups is None or "\0" in query:
             return _Entry(lookup_program.answer(query))
         entry = self._entries.setdefault(query, _Entry())
@@ -176,43 +176,43 @@ class Names:
         return entry
 
     def look_up(self, names: Iterable[str]) -> None:
-        """Have users looked up that are to be loaded, together."""
+        """Look up users together, before their crontabs are loaded."""
         self._wait_for([self._entry(f"user {name}", MAX_AGE, waits=False) for name in names])
 
     def _wait_for(self, entries: Iterable[_Entry]) -> None:
-        """Wait for answers while the daemon starts, for a second at most."""
+        """Wait for answers while the daemon starts, at most a second."""
         before = began = clock.elapsed()
-        while self._lookups and self._patience > 0 and before - began < FIRST_WAIT:
+        while self._lookups and self._wait_left > 0 and before - began < FIRST_WAIT:
             if not any(entry.is_pending for entry in entries):
                 return
             self._lookups.step()
-            self._lookups.wait(min(self._patience, SLOW))
+            self._lookups.wait(min(self._wait_left, SLOW_TIME))
             now = clock.elapsed()
-            self._patience -= now - before
+            self._wait_left -= now - before
             before = now
 
     def _local_stamp(self, elapsed: float) -> Stamp:
-        """Return what changes with the local files of the name service."""
+        """Return values that change when a local file of the name service changes."""
         if elapsed - self._stamp[0] >= STAMP_AGE:
             self._stamp = (elapsed, tuple(map(_file_stamp, LOCAL_FILES)))
         return self._stamp[1]
 
     def is_settled(self, name: str) -> bool:
-        """Have a user looked up, unless that was done just now. Return whether the answer has come, or has
-        taken so long that it is no longer waited for.
+        """Look up a user, unless the last answer is recent. Return whether the answer has arrived or is
+        overdue.
         """
         return self._is_settled(self._entry(f"user {name}", MAX_AGE))
 
     def is_owner_settled(self, uid: int) -> bool:
-        """The same for the name of a uid."""
+        """Look up the name of a uid; see `is_settled`."""
         return self._is_settled(self._entry(f"uid {uid}", MAX_NUMBER_AGE))
 
     def is_answered(self, name: str) -> bool:
-        """Return whether there has been an answer about a user."""
+        """Return whether the name service has answered about a user."""
         return self._entry(f"user {name}").fields is not None
 
     def is_waited_for(self, name: str) -> bool:
-        """Return whether an answer about a user has not come yet, and is waited for."""
+        """Return whether an answer about a user is pending and not overdue."""
         entry = self._entries.get(f"user {name}")
         return entry is not None and not self._is_settled(entry)
 
@@ -230,7 +230,7 @@ class Names:
         return User(_account(fields), int(fields[4]) if fields[4] else None, groups)
 
     def uid_of(self, name: str) -> int:
-        """Return the uid of a user, also of one that is gone or has no password entry; -1 for no user."""
+        """Return the uid of a user, also if it was removed or has no password entry; -1 if it is unknown."""
         own = self.owner(os.geteuid())
         if name == (own.name if own else str(os.geteuid())):
             return os.geteuid()
@@ -240,13 +240,13 @@ class Names:
     def owner(self, uid: int) -> Account | None:
         """Return the account with a uid; None if it is unknown."""
         fields = self._entry(f"uid {uid}", MAX_NUMBER_AGE).fields
-        if fields is None:  # not answered, but perhaps the user's name was
+        if fields is None:  # no answer yet; an answer about the user's name may exist
             answers = [entry.fields for query, entry in self._entries.items() if query.startswith("user ")]
             fields = next((answer for answer in answers if answer and answer[1] == str(uid)), None)
         return _account(fields) if fields else None
 
     def owner_name(self, uid: int) -> str:
-        """Return the name of the user with a uid, for people."""
+        """Return the name of the user with a uid, for messages."""
         account = self.owner(uid)
         return account.name if account else f"uid {uid}"
 
@@ -259,22 +259,22 @@ class Names:
         return Group(fields[0], members, frozenset(map(int, fields[2].split())))
 
     def unknown_reason(self, name: str) -> str:
-        """Return why there is no account for a name."""
+        """Return the reason why a name has no account."""
         if not self.is_answered(name):
             return f"the name service has not answered about the user '{name}'"
         return f"there is no user '{name}'"
 
     def usable_user(self, name: str, uid: int | None, now: datetime) -> User:
-        """Return the user as which something may run now: a job, a hook, a ping, a mail.
+        """Return the user for a job, hook, ping or mail that starts now.
 
-        Raises UnknownUserError if there is no such user, and UnusableAccountError if its uid is no longer
-        `uid` or that was not known, so that it may be another user, or if the account has expired.
+        Raises UnknownUserError if there is no such user. Raises UnusableAccountError if the account has
+        expired, or if its uid is not `uid` or `uid` is not known: then it may be another user.
         """
         user = self.user(name)
         if user is None:
             raise UnknownUserError(self.unknown_reason(name))
         if uid is None:
-            raise UnusableAccountError(f"it is not known which uid the user '{name}' had before")
+            raise UnusableAccountError(f"the uid that the user '{name}' had before is not known")
         if uid != user.account.uid:
             new = user.account.uid
             raise UnusableAccountError(f"the user '{name}' had uid {uid}, and has {new} now: reload")

@@ -6,14 +6,14 @@ from pycrond.settings import Settings
 
 DIRECTORY = "/etc/pam.d"
 SERVICES = ("pycrond", "cron", "crond")
-"""The services of which the first that exists is used: one of the administrator's, those of the crons."""
+"""The first of these services that exists is used: the administrator's own, else that of another cron."""
 
 
 def service(settings: Settings) -> str:
-    """Return the service that the settings name or find; empty: jobs run without PAM.
+    """Return the PAM service of jobs, by the settings; empty: jobs run without PAM.
 
-    Only root's daemon can open sessions. With `auto` it does as the cron of this system; below another root
-    directory there is none.
+    Only root's daemon can open sessions. With `auto`, the daemon of the system uses a service like the
+    system's cron; other daemons, and a daemon with another root directory, use none.
     """
     if settings.pam == "none" or os.geteuid() != 0:
         return ""

@@ -1,13 +1,13 @@
-"""A PAM session around a job, opened and closed by two processes of root's.
+"""A PAM session around a job, opened and closed by two processes of root.
 
-The spawner loads this file where a PAM service is set; it imports nothing of pycrond either. The process
-that is to become the job asks for its account and opens the session, so that limits, umask, keyring and login
-user are its own. A copy of that process, which holds PAM's handle, waits until the job has ended and closes
-the session, also if daemon and spawner are gone. See pam(3) and pam_open_session(3).
+The spawner loads this file if a PAM service is set; the file imports nothing of pycrond either. The process
+that becomes the job checks the account and opens the session, so that limits, umask, keyring and login user
+are the job's own. A copy of that process, which has PAM's handle, waits until the job has ended and closes
+the session, even if daemon and spawner have ended. See pam(3) and pam_open_session(3).
 
-The spawner itself reads the service's file and loads the modules, which would take a third of the time of a
-session, but calls none of their functions. A module that starts a thread as soon as it is loaded would not
-work in a copy of the spawner: then each process loads the modules.
+The spawner reads the service's file and loads the modules in advance, because that takes a third of the time
+of a session; it calls none of their functions. A module that starts a thread when it is loaded would not work
+in a copy of the spawner: then each process loads the modules itself.
 """
 
 import contextlib
@@ -57,19 +57,21 @@ class PamError(Exception):
     errno = 0  # no error of the kernel: see `step` of the spawner
 
     @property
-    def what(self) -> bytes:
+    def failure(self) -> bytes:
         return str(self).encode()
 
 
 class Pam:
-    """The PAM service under which jobs run. Loads libpam; without it `open_for_process` fails."""
+    """The PAM service under which jobs run. Loads libpam; if it is missing, `open_for_process` fails."""
 
     def __init__(self, service: bytes, *_unprepared: str) -> None:
-        """With a second argument each process loads the modules."""
+        """With a second argument, each process loads the modules itself."""
         self._service = service
         self._is_prepared = not _unprepared
         self._handles = ctypes.c_void_p(), ctypes.c_void_p()
-        """That of the next session, and one that keeps the modules when the other one is closed."""
+        """The handle of the next session, and a handle that keeps the modules loaded when the first is
+        closed.
+        """
         self._stamp: list[tuple[str, int, int]] = []
         self._error = ""
         try:
@@ -84,9 +86,9 @@ class Pam:
         self._calloc.argtypes = (ctypes.c_size_t, ctypes.c_size_t)
         self._conversation = _PamConv(_Conversation(self._converse), None)
         self._handle = self._handles[0]
-        for name in FUNCTIONS:  # so that no process needs memory of its own for looking them up
+        for name in FUNCTIONS:  # looked up here, so that no process needs memory of its own for that
             getattr(self._library, name)
-        syslog.openlog("pycrond", syslog.LOG_PID, syslog.LOG_CRON)  # for what the modules log
+        syslog.openlog("pycrond", syslog.LOG_PID, syslog.LOG_CRON)  # for messages of the modules
         if self._is_prepared:
             load_name_services()
             if not self.prepare():
@@ -94,8 +96,8 @@ class Pam:
                 os.execv(sys.executable, words)  # noqa: S606 -- the spawner
 
     def prepare(self) -> bool:
-        """Load what a session needs, unless it is loaded and has not changed. Return False if that starts a
-        thread: then this process must not be copied.
+        """Load the modules for a session, again if they have changed. Return False if that started a thread:
+        then this process must not be copied.
         """
         if self._error or not self._is_prepared or (stamp := _stamp()) == self._stamp:
             return True
@@ -114,7 +116,7 @@ class Pam:
         return code == PAM_SUCCESS
 
     def _converse(self, count: int, messages: object, answers: object, _data: object) -> int:
-        """Take messages, and refuse questions: nobody is there to answer."""
+        """Accept messages of the modules, and refuse questions: nobody can answer them."""
         styles = [messages[number].contents.style for number in range(count)]  # type: ignore[index]
         if {PAM_PROMPT_ECHO_OFF, PAM_PROMPT_ECHO_ON} & {*styles}:
             return PAM_CONV_ERR
@@ -129,24 +131,24 @@ class Pam:
     ) -> dict[bytes, bytes]:
         """Open a session for this process, and start the process that closes it; return PAM's variables.
 
-        `clone` makes a process that is no child of this one, for a job may wait for all its children. That
-        process keeps none of the `descriptors`: the ends of pipes and sockets are noticed. Raises PamError or
-        OSError.
+        `clone` makes a process that is not a child of this one, because a job may wait for all its children.
+        That process closes `descriptors`, so that other processes notice the end of pipes and sockets. Raises
+        PamError or OSError.
         """
         variables = self._open(user)
-        process, waiting = os.pidfd_open(os.getpid()), select.poll()
-        waiting.register(process, select.POLLIN)
+        process, job_end = os.pidfd_open(os.getpid()), select.poll()
+        job_end.register(process, select.POLLIN)
         libc.pthread_sigmask(SIG_BLOCK, ALL_SIGNALS, None)  # the job's own mask is set when it is executed
         if clone() == 0:
             for descriptor in descriptors:
                 os.close(descriptor)
             os.setsid()
-            self._close_after(waiting)
+            self._close_after(job_end)
         os.close(process)
         return variables
 
     def _open(self, user: bytes) -> dict[bytes, bytes]:
-        """Ask whether a user's jobs may run, and open a session; return PAM's variables."""
+        """Check that a user's jobs may run, and open a session; return PAM's variables."""
         if self._error:
             raise PamError(self._error)
         library = self._library
@@ -174,9 +176,9 @@ class Pam:
             self._library.pam_end(self._handle, code)
             raise PamError(f"PAM refuses: {reason} ({function})")
 
-    def _close_after(self, waiting: select.poll) -> None:
-        """Close the session when the process that is waited for has ended. Does not return."""
-        while not waiting.poll():
+    def _close_after(self, job_end: select.poll) -> None:
+        """Wait until the job has ended, and close the session. Does not return."""
+        while not job_end.poll():
             pass
         with contextlib.suppress(Exception):
             self._library.pam_close_session(self._handle, PAM_SILENT)
@@ -186,7 +188,7 @@ class Pam:
 
 
 def load_name_services() -> None:
-    """Load the libraries of the name service for users and groups, which asks nobody anything."""
+    """Load the libraries of the name service for users and groups. That sends no query."""
     words: set[str] = set()
     with contextlib.suppress(OSError), open(NAME_SERVICES, encoding="utf-8", errors="replace") as file:
         for line in file:
@@ -198,7 +200,7 @@ def load_name_services() -> None:
 
 
 def _stamp() -> list[tuple[str, int, int]]:
-    """Return what changes when the configuration or a module is replaced."""
+    """Return values that change when the configuration or a module is replaced."""
     paths = [*MODULES]
     for directory in CONFIGURATION:
         with contextlib.suppress(OSError):

@@ -11,8 +11,9 @@ FDS_PER_MESSAGE = 250  # the kernel takes at most 253
 
 @contextlib.contextmanager
 def parked_fds(descriptors: Sequence[int]) -> Iterator[list[int]]:
-    """Move descriptors into a socket so that starting a process need not copy them, and its exec close them:
-    a thousand cost 60 us a start. Afterwards they are in the list again, in the same order, with new numbers.
+    """Move descriptors into a socket, so that the start of a process does not copy them and its exec does not
+    close them: a thousand cost 60 us per start. Afterwards the list has the descriptors again, in the same
+    order, with new numbers.
     """
     parked = list(descriptors)
     if len(parked) < MIN_PARKED:

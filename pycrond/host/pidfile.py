@@ -1,6 +1,6 @@
-"""The pidfile: it tells the process to signal. It proves nothing; the lock `STATE/lock` does.
+"""The pidfile: it names the process to signal. Only the lock `STATE/lock` proves that a daemon runs.
 
-It is not locked: everybody may read it, and who may read a file can lock it.
+The pidfile is not locked: every user may read it, and a process that can read a file can lock it.
 """
 
 import os
@@ -39,7 +39,7 @@ class Pidfile:
             raise
         self._descriptor = descriptor
         os.fchmod(descriptor, 0o644)
-        # In this order, as a restart in place writes the same pid: the file is never empty.
+        # Written before it is truncated: the file is never empty when a restart in place writes the same pid.
         os.ftruncate(descriptor, os.pwrite(descriptor, f"{pid}\n".encode(), 0))
 
     def _check(self, descriptor: int) -> None:
@@ -74,7 +74,7 @@ class Pidfile:
 
 
 def read_pid(path: str) -> int | None:
-    """Return the pid in a pidfile; None if there is none, or others could have written it."""
+    """Return the pid in a pidfile; None if there is none, or another user could have written it."""
     try:
         text = safe_paths.read_file(path)[:MAX_BYTES].strip()
     except (OSError, PycrondError):
@@ -83,15 +83,15 @@ def read_pid(path: str) -> int | None:
 
 
 def daemon_pid(path: str, state_dir: str) -> int | None:
-    """Return the pid in a pidfile if it is that of the daemon of a state directory; else None."""
+    """Return the pid in a pidfile if it is the pid of the daemon with this state directory; else None."""
     pid = read_pid(path)
     return pid if pid is not None and _state_dir_of(pid) == state_dir else None
 
 
 def _state_dir_of(pid: int) -> str | None:
-    """Return the state directory of a daemon by its arguments; None if it is no daemon of this user.
+    """Return the state directory in a daemon's arguments; None if the process is no daemon of this user.
 
-    The real uid decides: a setuid program of root's has arguments of the user who started it.
+    The real uid is checked, because the user who starts a setuid program of root chooses its arguments.
     """
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:

@@ -1,4 +1,4 @@
-"""Waiting for descriptors, in one place: an epoll set with callbacks."""
+"""The one place that waits for descriptors: an epoll set with callbacks."""
 
 import select
 from collections.abc import Callable, Iterator
@@ -17,11 +17,11 @@ class Poller:
         self._callbacks: dict[int, Callable[[], None]] = {}
 
     def fileno(self) -> int:
-        """The set's own descriptor, by which another set can watch it."""
+        """Return the descriptor of the set, which another set can watch."""
         return self._epoll.fileno()
 
     def register(self, source: HasFileno | int, callback: Callable[[], None], *, write: bool = False) -> None:
-        """Call `callback` whenever there is something to read, or with `write` room to write."""
+        """Call `callback` whenever the descriptor is readable, or with `write` whenever it is writable."""
         number = source if isinstance(source, int) else source.fileno()
         mask = select.EPOLLOUT if write else select.EPOLLIN
         if number in self._callbacks:
@@ -31,18 +31,20 @@ class Poller:
         self._callbacks[number] = callback
 
     def unregister(self, source: HasFileno | int) -> None:
-        """Stop watching a descriptor, before it is closed. At end of file it would wake the loop forever."""
+        """Stop watching a descriptor, before it is closed. A descriptor at end of file wakes the loop
+        forever.
+        """
         number = source if isinstance(source, int) else source.fileno()
         if self._callbacks.pop(number, None):
             self._epoll.unregister(number)
 
-    def wait(self, timeout: float | None, most: int = -1) -> Iterator[Callable[[], None]]:
+    def wait(self, timeout: float | None, max_events: int = -1) -> Iterator[Callable[[], None]]:
         """Wait for a descriptor, at most `timeout` seconds (None: no limit); yield the callbacks to call.
         A callback that unregisters a descriptor also removes it from this round.
 
-        With `most`, descriptors beyond so many have their turn in the next calls, before those of this one.
+        If more than `max_events` descriptors are ready, the next calls return the others first.
         """
-        ready = self._epoll.poll(timeout, most)
+        ready = self._epoll.poll(timeout, max_events)
         return (callback for number, _ in ready if (callback := self._callbacks.get(number)))
 
     def close(self) -> None:

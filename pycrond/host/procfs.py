@@ -34,7 +34,7 @@ def read_stat(pid: int) -> ProcessStat | None:
 
 
 def _stat_fields(pid: int) -> list[bytes]:
-    """Return the fields after the name, so from field 3 of proc(5) on."""
+    """Return the fields after the name, from field 3 of proc(5) on."""
     with open(f"/proc/{pid}/stat", "rb") as file:
         return file.read().rpartition(b")")[2].split()
 
@@ -45,8 +45,8 @@ def peak_memory(pid: int) -> int:
 
 
 def real_uid(pid: int) -> int | None:
-    """Return the real uid of a process; None if it does not exist. That of a setuid program of root's is the
-    uid of the user who started it.
+    """Return the real uid of a process; None if it does not exist. A setuid program has the real uid of the
+    user who started it.
     """
     return _status_number(pid, b"Uid:")
 
@@ -85,7 +85,7 @@ def open_pidfd(pid: int, start: int) -> int:
 
 
 def exit_status(pidfd: int, pid: int, start: int) -> int | None:
-    """Return the wait(2) status of a process that is not a child; None if the kernel cannot tell.
+    """Return the wait(2) status of a process that is not a child; None if the kernel does not have it.
 
     Until its parent reaps it, /proc/PID/stat has the status (field 52, for its user and root); after that
     PIDFD_GET_INFO has it, from Linux 6.15 on.
@@ -106,40 +106,40 @@ def exit_status(pidfd: int, pid: int, start: int) -> int | None:
 
 
 class ProcessSearch:
-    """A search for the processes of runs, by marks in the environment that they had at their exec.
+    """A search for the processes of runs, by marks in the environment that they got at their exec.
 
-    Reads all of /proc once, a part in each step: 3,000 processes take 80 ms.
+    It reads all of /proc once, a part in each step: 3,000 processes take 80 ms.
     """
 
     def __init__(
         self, marks_by_run: Mapping[int, Sequence[bytes]], uids: Mapping[int, int], *, ours: bool
     ) -> None:
         """A process belongs to a run if it has all marks of the run, which no other run has, and the uid of
-        the run's user: any process can have any variables.
+        the run's user. The uid is compared because a process can set any variables.
 
-        With `ours` only descendants of our parent count, the keeper, which adopts orphans: another daemon on
-        the machine may have a run with the same marks.
+        With `ours`, only descendants of the keeper count. It is this process's parent, and adopts orphans.
+        Another daemon on the machine may have a run with the same marks.
         """
         self._ours = ours
         self._uids = uids
         self._runs = {mark: (run, frozenset(marks)) for run, marks in marks_by_run.items() for mark in marks}
         self._names = iter(os.listdir("/proc") if marks_by_run else ())
         self.pids: dict[int, list[int]] = {}
-        """The processes found so far, by run, without zombies. A number below 0 stands for a hook, which has
-        marks of its run as well.
+        """The pids found so far, by run, without zombies. A number below 0 is that of a hook, which also has
+        the marks of its run.
         """
 
     def step(self, seconds: float) -> bool:
-        """Search for so many seconds; return whether that was the end of it."""
-        give_up_at = clock.elapsed() + seconds
+        """Search for at most `seconds`; return whether the search is complete."""
+        deadline = clock.elapsed() + seconds
         for name in self._names:
             if name.isdigit():
-                self._look_at(int(name))
-                if clock.elapsed() >= give_up_at:
+                self._check(int(name))
+                if clock.elapsed() >= deadline:
                     return False
         return True
 
-    def _look_at(self, pid: int) -> None:
+    def _check(self, pid: int) -> None:
         variables = _environment(pid)
         for run, marks in {self._runs[mark] for mark in variables & self._runs.keys()}:
             is_hook = any(variable.startswith(b"PYCROND_EVENT=") for variable in variables)
@@ -150,7 +150,7 @@ class ProcessSearch:
 
 
 def _uid(pid: int) -> int:
-    """Return the effective uid of a process; -1 if it is gone."""
+    """Return the effective uid of a process; -1 if it does not exist."""
     try:
         return os.stat(f"/proc/{pid}").st_uid
     except OSError:
@@ -172,13 +172,13 @@ def _descends(pid: int, ancestor: int) -> bool:
 
 
 def kill_marked(pids: Iterable[int], marks: Sequence[bytes]) -> None:
-    """Send KILL to those processes whose environment still contains all marks."""
+    """Send KILL to the processes among `pids` whose environment still contains all marks."""
     for pid in pids:
         kill_if(pid, lambda pid: _environment(pid).issuperset(marks))
 
 
 def kill_if(pid: int, is_meant: Callable[[int], bool]) -> None:
-    """Send KILL to a process, if it is the one that is meant, and not another one that has its pid now."""
+    """Send KILL to a process if `is_meant` is true for it: another process may have its pid by now."""
     with contextlib.suppress(OSError):
         descriptor = os.pidfd_open(pid)
         try:
@@ -189,7 +189,7 @@ def kill_if(pid: int, is_meant: Callable[[int], bool]) -> None:
 
 
 def run_variables(pid: int) -> dict[str, str] | None:
-    """Return JOB, RUN, FIRE_TIME, ATTEMPT etc. of a run's process by its PYCROND_ variables; else None."""
+    """Return the PYCROND_ variables of a run's process, without that prefix; None for any other process."""
     words = [word.partition(b"=") for word in _environment(pid)] if pid else []
     variables = {
         os.fsdecode(name[8:]): os.fsdecode(value) for name, _, value in words if name.startswith(b"PYCROND_")

@@ -1,7 +1,7 @@
-"""The files by which crons tell each other that the @reboot jobs of this boot have run.
+"""The files with which crons tell each other that the @reboot jobs of this boot have run.
 
-They lie in /run, which is empty after a boot. Debian's cron and cronie make one and never write to it;
-pycrond makes both, and writes the boot into them, since /run of a container may outlive it.
+They are in /run, which is empty after a boot. Debian's cron and cronie each make an empty file. pycrond makes
+both files and writes the id of the boot into them, since /run may survive a restart of a container.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ def have_run(root: str, boot: str) -> bool:
 
 
 def due(jobs: Iterable[Job], settings: Settings, boot: str) -> list[Job]:
-    """Return the @reboot jobs without those of the system's crontabs that another cron has run."""
+    """Return the @reboot jobs to run. If a cron has run those of the system's crontabs, leave them out."""
     at_boot = [job for job in jobs if not job.entry.schedule]
     if not settings.system or not have_run(settings.root, boot):
         return at_boot
@@ -33,7 +33,7 @@ def due(jobs: Iterable[Job], settings: Settings, boot: str) -> list[Job]:
 
 
 def write(settings: Settings, boot: str) -> None:
-    """Let other crons know that those of the system have run; without a directory for it, they do not."""
+    """Record for other crons that the @reboot jobs of the system have run; ignore errors (no /run)."""
     for name in NAMES if settings.system else ():
         with contextlib.suppress(OSError, PycrondError):
             safe_paths.write_file(os.path.join(settings.root, name), f"{boot}\n".encode(), 0o600)

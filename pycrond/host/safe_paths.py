@@ -1,4 +1,4 @@
-"""Files and directories that root can use although other users can write nearby.
+"""Safe access to files and directories, also for root, where other users can write nearby.
 
 A path is walked from `/` by descriptors. Every directory on it must belong to root or to this process's user,
 and no other user may write to it; then nobody else can change where the path leads. A sticky directory that
@@ -17,7 +17,7 @@ from typing import NamedTuple
 from pycrond.errors import PycrondError
 from pycrond.host.names import NAMES
 
-MAX_LINKS = 40  # followed on a path, as the kernel does
+MAX_LINKS = 40  # symbolic links that are followed in a path, as by the kernel
 OWN_FILE = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 """Flags to open a file of pycrond's own: no link is followed, and a FIFO does not block."""
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -25,10 +25,10 @@ _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @dataclass(slots=True)
 class Trust:
-    """The administrator's word about the other users of this machine or container."""
+    """The administrator's decision whether other users of this machine or container are trusted."""
 
     others: bool = False
-    """Each owner and each mode is accepted (setting `trust-crontabs`)."""
+    """True: any owner and any mode is accepted (setting `trust-crontabs`)."""
 
 
 TRUST = Trust()
@@ -36,11 +36,11 @@ TRUST = Trust()
 
 
 class UnsafePathError(PycrondError):
-    """Another user can decide where a path leads."""
+    """A path that another user could redirect."""
 
 
 class IrregularFileError(PycrondError):
-    """A directory, link, FIFO, socket or device in the place of a regular file."""
+    """A directory, link, FIFO, socket or device in place of a regular file."""
 
 
 class Place(NamedTuple):
@@ -54,23 +54,23 @@ class Place(NamedTuple):
     status: os.stat_result | None
     """The entry's status; None if there is none."""
     is_shared: bool
-    """Others may write to the directory, but it is sticky."""
+    """Other users may write to the directory, but it is sticky."""
 
 
 class _Step(NamedTuple):
-    """A directory on the way."""
+    """A directory on a path."""
 
     descriptor: int
     path: str
     is_shared: bool
-    """Others may write to it, but it is sticky: an entry must belong to root or to this user."""
+    """Other users may write to it, but it is sticky: an entry must belong to root or to this user."""
 
 
 @contextlib.contextmanager
 def place(path: str, *, follow: bool = True) -> Iterator[Place]:
-    """A context with the entry that a path leads to; with `follow` the last name may be a link, too.
+    """A context with the entry that a path leads to. With `follow`, the last name may be a link, too.
 
-    Raises UnsafePathError if other users can change where it leads, OSError if a directory cannot be entered.
+    Raises UnsafePathError if another user could redirect the path, OSError if a directory cannot be entered.
     """
     with contextlib.ExitStack() as opened:
         steps = [_Step(os.open("/", _DIRECTORY), "/", is_shared=False)]
@@ -104,7 +104,7 @@ def _names(path: str) -> list[str]:
 
 
 def _entry_status(step: _Step, name: str) -> os.stat_result | None:
-    """Return the status of an entry, None if there is none; an entry of a shared directory must be ours."""
+    """Return the status of an entry; None if there is none. In a shared directory it must be trusted."""
     try:
         status = os.stat(name, dir_fd=step.descriptor, follow_symlinks=False)
     except FileNotFoundError:
@@ -154,9 +154,9 @@ def _has_other_members(gid: int, uid: int) -> bool:
 
 
 def check_directory(path: str) -> None:
-    """Raise UnsafePathError if others can change where a path leads, or can write to this directory.
+    """Raise UnsafePathError if another user could redirect the path, or can write to the directory.
 
-    A directory that does not exist, or that this user cannot enter, is left to those who use it.
+    A directory that does not exist, or that this user cannot enter, is no error here: its use fails later.
     """
     with contextlib.suppress(OSError), place(os.path.join(path, "entry")) as entry:
         if entry.is_shared:
@@ -164,7 +164,7 @@ def check_directory(path: str) -> None:
 
 
 def make_directory(path: str, mode: int) -> None:
-    """Make a directory, and those above it with mode 0755, whatever the umask; existing ones stay.
+    """Make a directory, and missing parents with mode 0755, whatever the umask. Existing ones do not change.
 
     Raises UnsafePathError or OSError.
     """
@@ -177,7 +177,7 @@ def make_directory(path: str, mode: int) -> None:
         with place(directory) as entry:
             try:
                 os.mkdir(entry.name, 0o700, dir_fd=entry.directory)
-            except FileExistsError:  # another start has made it meanwhile
+            except FileExistsError:  # another start has made it in between
                 continue
             made = os.open(entry.name, os.O_RDONLY | os.O_DIRECTORY | OWN_FILE, dir_fd=entry.directory)
             try:
@@ -187,13 +187,13 @@ def make_directory(path: str, mode: int) -> None:
     if not os.path.isdir(path):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
     with place(os.path.join(path, "entry")):
-        pass  # it is safe with any owner
+        pass  # this checks an existing directory, too
 
 
 def list_directory(path: str, *, sticky: int = 0) -> list[str]:
     """Return the names in a directory. Raises UnsafePathError or OSError.
 
-    `sticky` are the bits that allow others to write to it, if it is sticky: S_IWGRP, S_IWOTH.
+    `sticky` has the permissions to write that others may have if the directory is sticky: S_IWGRP, S_IWOTH.
     """
     with place(os.path.join(path, "entry")) as entry:
         listed = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=entry.directory)
@@ -222,28 +222,28 @@ def read_file(path: str) -> bytes:
 
 
 def open_regular(path: str, flags: int, directory: int | None = None) -> int:
-    """Open an existing regular file without effects on a device or a FIFO; PycrondError for anything else.
+    """Open an existing regular file. Anything else, such as a device or FIFO, is not opened: PycrondError.
 
     `flags` are those of open(2): O_NOFOLLOW refuses a symbolic link with ELOOP.
     """
-    found = os.open(path, os.O_PATH | os.O_CLOEXEC | flags & os.O_NOFOLLOW, dir_fd=directory)
+    node = os.open(path, os.O_PATH | os.O_CLOEXEC | flags & os.O_NOFOLLOW, dir_fd=directory)
     try:
-        mode = os.fstat(found).st_mode
+        mode = os.fstat(node).st_mode
         if stat.S_ISLNK(mode):
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
         if not stat.S_ISREG(mode):
             raise IrregularFileError(f"{path} is not a regular file")
-        # Without O_NONBLOCK a lease of the owner holds up the open for 45 s.
+        # Without O_NONBLOCK, a lease of the file's owner would block the open for 45 s.
         flags = flags & ~os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        return os.open(f"/proc/self/fd/{found}", flags)
+        return os.open(f"/proc/self/fd/{node}", flags)
     finally:
-        os.close(found)
+        os.close(node)
 
 
 def write_file(
     path: str, data: bytes, mode: int, *, owner: tuple[int, int] | None = None, is_new: bool = False
 ) -> None:
-    """Put a file in place as `replace` does; with `is_new` raise FileExistsError if there is an entry."""
+    """Write a file as `replace` does; with `is_new`, raise FileExistsError if there is an entry."""
     with place(path) as entry:
         if is_new and entry.status:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
@@ -251,10 +251,10 @@ def write_file(
 
 
 def replace(entry: Place, data: bytes, mode: int, owner: tuple[int, int] | None = None) -> None:
-    """Write a file beside an entry and rename it there, so that readers see the old or the new one, whole.
+    """Write a new file and rename it to the entry's name: readers see either the old or the new content.
 
-    `owner` is the uid and gid of the file; without the right to give it away it stays this user's. An entry
-    that is no regular file is refused. Raises PycrondError or OSError.
+    `owner` is the uid and gid of the file; without the right to set them, the file belongs to this user. An
+    entry that is not a regular file is refused. Raises PycrondError or OSError.
     """
     if entry.status and not stat.S_ISREG(entry.status.st_mode):
         raise IrregularFileError(f"{entry.path} is not a regular file")

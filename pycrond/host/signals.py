@@ -8,7 +8,7 @@ HANDLED = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGUSR2, signal.
 
 
 def block() -> None:
-    """Keep handled signals pending, between an exec and the `SignalPipe`: there they would kill."""
+    """Keep handled signals pending from an exec until there is a `SignalPipe`: they would end the process."""
     signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
 
 
@@ -18,11 +18,11 @@ def unblock() -> None:
 
 
 def _do_nothing(_number: int, _frame: FrameType | None) -> None:
-    """Handle every signal; the wakeup pipe does the work."""
+    """Do nothing: the wakeup pipe has the signal's number."""
 
 
 class SignalPipe:
-    """The read end of the wakeup pipe; made once a process, in its main thread."""
+    """The read end of the wakeup pipe; made once in a process, in its main thread."""
 
     def __init__(self) -> None:
         self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)

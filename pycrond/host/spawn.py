@@ -1,4 +1,4 @@
-"""Starting jobs, each in a session of its own with its output in a FIFO; signals to them and their ends."""
+"""The start of jobs, each in a session of its own with a FIFO for its output; signals to jobs, their ends."""
 
 import errno
 import fcntl
@@ -20,37 +20,39 @@ NO_LIMITS = Limits()
 
 
 class Launch(NamedTuple):
-    """The command, the environment and the rest that a run is started with."""
+    """The command, environment, files and limits with which a run is started."""
 
     arguments: tuple[str, ...]
     environment: Mapping[str, str]
     directory: str
-    """Without an owner the daemon enters it: then it must not be on a mount that may block."""
+    """The working directory. Without an owner the daemon enters it: then it must not be on a mount that may
+    block.
+    """
     stdin: bytes
     fifo: str
     owner: Account | None = None
-    """The user, if the spawner starts the program."""
+    """The user of the program, if the spawner starts it; None: the daemon starts it as its own user."""
     groups: tuple[int, ...] = ()
-    """Those of the owner."""
+    """The groups of the owner."""
     limits: Limits = NO_LIMITS
-    """Those of the program of an owner."""
+    """The limits of the program, if it has an owner."""
     fallback: str = ""
-    """The directory of a program that cannot enter its own; empty: that is an error."""
+    """The directory of a program that cannot enter `directory`; empty: that is an error."""
     umask: str = ""
-    """That of the program of an owner, as an octal number; empty: the daemon's."""
+    """The umask of the program, if it has an owner, as an octal number; empty: the daemon's."""
     variables: str = ""
-    """The path of a file with variables for the program of an owner, which reads it as that user; after a
-    `-` the file may be missing.
+    """The path of a file with variables, if there is an owner, as whom the file is read. After a `-`, the
+    file may be missing.
     """
     output: str = ""
-    """The path of a file that the output is appended to, too."""
+    """The path of a file to which the output is appended as well."""
     errors: str = ""
-    """The path of the FIFO of standard error; empty: it is that of standard output."""
+    """The path of the FIFO of standard error; empty: `fifo`."""
 
 
-RESERVED_FDS = 64  # highest descriptors, kept for the daemon's own files, sockets and spools
+RESERVED_FDS = 64  # highest descriptors, reserved for the daemon's own files, sockets and spools
 TRANSIENT_ERRORS = {*(errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT)}
-# A job must not inherit that Python, the daemon or the shell that started it (`&`, nohup) ignores a signal.
+# Signals that Python, the daemon or the shell that started it (`&`, nohup) may ignore: jobs must not.
 DEFAULT_SIGNALS = (
     *(signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM),
 )
@@ -58,7 +60,7 @@ INITIAL_FD_LIMIT = resource.getrlimit(resource.RLIMIT_NOFILE)  # soft and hard, 
 
 
 def raise_fd_limit() -> None:
-    """Raise the daemon's limit to the hard limit, for a FIFO a job; jobs get the initial limit."""
+    """Raise the daemon's limit to the hard limit: each job needs a FIFO. Jobs get the initial limit."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (INITIAL_FD_LIMIT[1], INITIAL_FD_LIMIT[1]))
 
 
@@ -68,7 +70,7 @@ def restore_fd_limit() -> None:
 
 
 def make_fifo(launch: Launch, path: str = "") -> int:
-    """Make the FIFO of a run, or another one, and return its reading end. Raises OSError, such as for a full
+    """Make a FIFO, by default that of a run, and return its reading end. Raises OSError, such as for a full
     disk.
     """
     path = path or launch.fifo
@@ -86,7 +88,7 @@ def make_fifo(launch: Launch, path: str = "") -> int:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
     if launch.owner and launch.owner.uid != os.geteuid():
         try:
-            os.fchown(reader, launch.owner.uid, launch.owner.gid)  # so that it can open /dev/stderr by name
+            os.fchown(reader, launch.owner.uid, launch.owner.gid)  # so that the job can open /dev/stderr
         except OSError:
             os.close(reader)
             raise
@@ -102,17 +104,19 @@ def open_fifo(path: str) -> int:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Return whether a failed start may succeed later: no memory, processes, descriptors or disk space."""
+    """Return whether a start failed for lack of memory, processes, descriptors or disk space: a later start
+    may succeed.
+    """
     cause = error if isinstance(error, OSError) else error.__cause__
     return isinstance(cause, OSError) and cause.errno in TRANSIENT_ERRORS
 
 
-class Spawner:
-    """A context in which runs are started: those of other users, and those that name files, by the spawner,
-    the others of the daemon's own user by posix_spawn, which copies no page tables.
+class Starter:
+    """A context for the start of runs. Runs with an owner are started by the spawner.
 
-    posix_spawn sets neither directory nor limit, so they are set for this process, which has one thread.
-    Nothing else may open files in this context.
+    Other runs, of the daemon's own user, are started by posix_spawn, which copies no page tables. It sets
+    neither directory nor limit, so they are set for this process, which has one thread. Nothing else may open
+    files in this context.
     """
 
     def __init__(self) -> None:
@@ -180,13 +184,13 @@ def _start_as(owner: Account, launch: Launch, stdin: int | None) -> int:
 
 
 def start_writer(user: User, path: bytes, umask: str) -> socket.socket:
-    """Start a process of a user's that appends to a file what comes through the socket that is returned; see
+    """Start a process that appends data to a file as a user; return the socket for the data. See
     `user_files.append`. Raises OSError.
     """
     output = path.decode("utf-8", "surrogateescape")
     launch = Launch((), {}, "/", b"", output, user.account, user.groups, umask=umask)
     channel, end = socket.socketpair()
-    with end, Spawner():
+    with end, Starter():
         try:
             _start_as(user.account, launch, end.fileno())
         except OSError:
@@ -196,7 +200,7 @@ def start_writer(user: User, path: bytes, umask: str) -> socket.socket:
 
 
 def _memfd(text: bytes) -> int:
-    """Return a file in memory with a text; its number may be beyond the limit of a job."""
+    """Return a file in memory that contains `text`. Its number may exceed the limit of a job."""
     raise_fd_limit()
     try:
         memory = os.memfd_create("text", os.MFD_CLOEXEC)
@@ -215,8 +219,8 @@ def _spawn(launch: Launch, stdin: str) -> int:
             as_bytes(launch.arguments[0]),
             [as_bytes(argument) for argument in launch.arguments],
             {as_bytes(name): as_bytes(value) for name, value in launch.environment.items()},
-            # The child opens them: a descriptor of ours beyond its limit could not be inherited.
-            # For reading and writing: it is a reader itself, so that it gets no SIGPIPE if the daemon dies.
+            # The child opens the files: it could not inherit a descriptor of ours beyond its limit.
+            # For reading and writing: as a reader itself, the job gets no SIGPIPE if the daemon dies.
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, stdin, os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_OPEN, 1, launch.fifo, os.O_RDWR, 0),
@@ -227,7 +231,7 @@ def _spawn(launch: Launch, stdin: str) -> int:
             setsigdef=DEFAULT_SIGNALS,
         )
     except OSError as error:
-        os.stat(launch.fifo)  # if a FIFO was removed, this error is the reason, not the command
+        os.stat(launch.fifo)  # if a FIFO was removed, that is the reason, not the command
         os.stat(launch.errors or launch.fifo)
         raise PycrondError(f"cannot run {launch.arguments[0]}: {os_reason(error)}") from error
 
@@ -248,7 +252,7 @@ def read_memfd(memory: int, size: int) -> str:
 
 
 def peek_ended_child() -> tuple[int, int] | None:
-    """Return the pid and the wait(2) status of a child that has ended, but do not reap it; None if none."""
+    """Return the pid and the wait(2) status of a child that has ended, but do not reap it; else None."""
     try:
         ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
@@ -260,7 +264,7 @@ def peek_ended_child() -> tuple[int, int] | None:
 
 
 def signal_group(pid: int, number: int) -> bool:
-    """Send a signal to the process group that a run leads; False if that failed. Do not reap it before."""
+    """Send a signal to a process group; return False if that failed. Its leader `pid` must not be reaped."""
     try:
         os.killpg(pid, number)
     except (ProcessLookupError, PermissionError):
@@ -279,7 +283,7 @@ def as_bytes(text: str) -> bytes:
 
 
 def fill_standard_descriptors() -> None:
-    """Open /dev/null as 0, 1 and 2 where these are closed: no other file must get such a number."""
+    """Open /dev/null as 0, 1 and 2 if these are closed: no other file must get one of these numbers."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(descriptor, True)
     os.close(descriptor)

@@ -1,17 +1,18 @@
-"""The spawner: a small process of root's that starts the programs of other users at the daemon's request.
+"""The spawner: a small process of root that starts the programs of other users at the daemon's request.
 
 It imports nothing of pycrond, and executes nothing of a user with root's rights. For each request it makes a
 process that is a child of the daemon (CLONE_PARENT, clone(2)). That process sets its limits, becomes the user
-for good, enters the user's directory and executes the program. So what a user wrote (variables, directory,
-command) is used by the user's own process alone, and a directory on a dead mount stops nothing else.
+permanently, enters the user's directory and executes the program. So only the user's own process uses the
+variables, directory and command that the user wrote, and a directory on a dead mount blocks nothing else.
 
 A request is a file in memory with the attributes of `Request` in the format of `marshal`. The answer is the
-pid, or an error number below 0. The process waits until the answer has been sent, and executes nothing if it
-has not: a daemon that got no answer may try again. A process that cannot execute its program sends
-`pid error-number what`, and exits with 127 or 126, as a shell does. The error number is 0 where PAM refuses.
+pid, or an error number below 0. The process waits until the answer has been sent; if that fails, it executes
+nothing, so that a daemon without an answer may try again. A process that cannot execute its program sends
+`pid error-number text`, and exits with 127 or 126, as a shell does. The error number is 0 if PAM refuses.
 Without root's rights, the user must be the spawner's own.
 
-Its arguments: the path of `user_files.py` and, under PAM, that of `pam_session.py` and the service's name.
+The arguments are the path of `user_files.py` and, for PAM, the path of `pam_session.py` and the service's
+name.
 """
 
 import contextlib
@@ -43,24 +44,24 @@ NUMBERS: dict[str, tuple[int, int | None, int | None]] = {
     "x86_64": (56, 250, 251),
     "": (120, None, None),
 }
-"""The numbers of clone, keyctl and ioprio_set by the machine, as glibc has no functions for them. An empty
-name stands for 32-bit programs on x86 and arm.
+"""The numbers of the system calls clone, keyctl and ioprio_set by machine: glibc has no functions for them.
+An empty name stands for 32-bit programs on x86 and arm.
 """
 JOIN_SESSION_KEYRING, SETPERM = 1, 5  # <linux/keyctl.h>
 POSSESSOR_USES, OWNER_VIEWS = 0x0F000000, 0x00010000
-"""All rights but `link` and `setattr`, with which a user could keep the keyrings, that count as root's."""
+"""All rights except `link` and `setattr`: with these, users could keep keyrings, which count as root's."""
 REFUSED = {errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EACCES}
-"""Errors where the kernel has no keys, or a container must not use them: its jobs must not either."""
+"""Errors of a kernel without keys, or of a container that must not use them, and neither must its jobs."""
 CAPABILITY_VERSION = 0x20080522  # <linux/capability.h>
 PR_SET_DUMPABLE = 4  # <linux/prctl.h>
 SIGSET_SIZE = 128  # bytes of sigset_t; the kernel's is smaller
-MAX_WHAT = 200  # bytes of a message: all processes share the room for messages that are not read yet
+MAX_TEXT = 200  # bytes in a message: all processes share the room for unread messages
 BLOCKED = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2}
-"""Signals to the daemon's process group; the end of the socket ends the spawner."""
+"""Signals that are meant for the daemon. The spawner ends when the daemon closes the socket."""
 
 MACHINE = os.uname().machine if sys.maxsize > 1 << 32 else ""
 CLONE, KEYCTL, IOPRIO_SET = NUMBERS.get(MACHINE, (None, None, None))
-libc = ctypes.PyDLL(None, use_errno=True)  # which keeps Python's lock over a call: a new process has it, too
+libc = ctypes.PyDLL(None, use_errno=True)  # PyDLL keeps Python's lock in a call: a new process has it, too
 libc.syscall.restype = ctypes.c_long
 
 
@@ -72,7 +73,7 @@ class Request:
     gid: int
     groups: list[int]
     output: bytes
-    """The path to print to."""
+    """The path of the FIFO of the output, or of the file if `arguments` is empty."""
     errors: bytes
     directory: bytes
     fallback: bytes
@@ -83,7 +84,7 @@ class Request:
     io_priority: int
     resources: tuple[tuple[int, int], ...]
     arguments: list[bytes]
-    """Empty: what comes from standard input is appended to `output`."""
+    """Empty: the process appends the data from its standard input to `output`."""
     environment: dict[bytes, bytes]
 
     def __init__(self, data: bytes) -> None:
@@ -91,7 +92,7 @@ class Request:
 
 
 def syscall(number: int | None, *arguments: int | None) -> int:
-    """Make a system call; raises OSError, with ENOSYS where its number is not known."""
+    """Make a system call. Raises OSError, with ENOSYS if its number is not known."""
     if number is None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
     words = [None if argument is None else ctypes.c_long(argument) for argument in arguments]
@@ -108,8 +109,8 @@ def clone() -> int:
 
 
 def join_new_keyring() -> None:
-    """Join a new session keyring, which the next process inherits: no two share one, nor that of the daemon.
-    Raises OSError if there is no room for another key.
+    """Join a new session keyring, which the next process inherits: no two processes share a keyring,
+    and none has the daemon's. Raises OSError if there is no room for another key.
     """
     try:
         serial = syscall(KEYCTL, JOIN_SESSION_KEYRING, None)
@@ -120,7 +121,7 @@ def join_new_keyring() -> None:
 
 
 def write(path: str, text: bytes) -> None:
-    """Write to a file of the kernel, as far as it allows that."""
+    """Write to a file of the kernel; ignore errors."""
     with contextlib.suppress(OSError):
         descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         try:
@@ -143,8 +144,8 @@ def set_limits(request: Request) -> None:
 
 
 def become_user(uid: int, gid: int, groups: Iterable[int]) -> None:
-    """Become another user for good: groups, ids and, unless it is root by another name, no capabilities.
-    Nobody can read what this process has in its memory. Raises OSError.
+    """Become another user permanently: set groups and ids, and drop all capabilities, unless the user is root
+    by another name. No user can read this process's memory. Raises OSError.
     """
     if min(uid, gid) < 0:  # to the kernel, -1 means to change nothing
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
@@ -159,22 +160,22 @@ def become_user(uid: int, gid: int, groups: Iterable[int]) -> None:
 
 
 class StartError(Exception):
-    """A failed start: the error's number (0: PAM refuses), and what failed."""
+    """A failed start: the error's number (0: PAM refuses), and a text that says what failed."""
 
 
 @contextlib.contextmanager
-def step(what: bytes) -> Iterator[None]:
-    """A step on the way to a program; its error becomes a StartError with `what`, or with its own words."""
+def step(text: bytes) -> Iterator[None]:
+    """A context for a step of a start: an error becomes a StartError with `text`, or with its own text."""
     try:
         yield
     except Exception as error:
-        number = getattr(error, "errno", None)  # Python has ValueError for some errors of the kernel
-        what = getattr(error, "what", what)
-        raise StartError(errno.EINVAL if number is None else number, what) from error
+        number = getattr(error, "errno", None)  # Python raises ValueError for some errors of the kernel
+        text = getattr(error, "failure", text)
+        raise StartError(errno.EINVAL if number is None else number, text) from error
 
 
 def open_session(pam: "Pam", request: Request, descriptors: Iterable[int]) -> None:
-    """Open a PAM session; add its groups and, below the request's own, its variables. Raises OSError."""
+    """Open a PAM session; add its groups, and its variables unless the request has them. Raises OSError."""
     os.setgroups(request.groups)  # modules may add some
     variables = pam.open_for_process(request.user, clone, descriptors)
     request.groups, request.environment = os.getgroups(), {**variables, **request.environment}
@@ -183,7 +184,7 @@ def open_session(pam: "Pam", request: Request, descriptors: Iterable[int]) -> No
 def open_standard_files(request: Request, stdin: int) -> None:
     if not request.arguments:
         return
-    # For reading and writing: it is a reader itself, so that it gets no SIGPIPE if the daemon dies.
+    # For reading and writing: as a reader itself, the job gets no SIGPIPE if the daemon dies.
     output = os.open(request.output, os.O_RDWR | os.O_CLOEXEC)
     errors = os.open(request.errors, os.O_RDWR | os.O_CLOEXEC) if request.errors else output
     readable = os.open(f"/proc/self/fd/{stdin}", os.O_RDONLY | os.O_CLOEXEC)
@@ -194,7 +195,7 @@ def open_standard_files(request: Request, stdin: int) -> None:
 def become_program(
     request: Request, stdin: int, gate: int, channel: socket.socket, modules: "Modules"
 ) -> None:
-    """Execute the program once `gate` has a byte. Returns never; raises StartError."""
+    """Wait until `gate` has a byte, then execute the program. Never returns; raises StartError."""
     with step(b"the spawner has ended"):
         if not os.read(gate, 1):
             raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
@@ -207,7 +208,7 @@ def become_program(
         open_standard_files(request, stdin)
     if request.fallback:
         with step(b"cannot enter directory " + request.fallback):
-            os.chdir(request.fallback)  # as root, like Debian's cron, whose jobs stay in its directory
+            os.chdir(request.fallback)  # as root: Debian's cron is in this directory when it starts a job
     with step(b"cannot become its user"):
         set_limits(request)
         if not pam:
@@ -223,13 +224,13 @@ def become_program(
 
 
 def execute(request: Request, stdin: int, gate: int, channel: socket.socket, modules: "Modules") -> None:
-    """Become the program, or send why not. Does not return."""
+    """Execute the program, or send the reason of the failure. Does not return."""
     try:
         become_program(request, stdin, gate, channel, modules)
     except StartError as error:
-        number, what = error.args
+        number, text = error.args
         with contextlib.suppress(OSError):
-            message = b"%d %d %b" % (os.getpid(), number, what[:MAX_WHAT])
+            message = b"%d %d %b" % (os.getpid(), number, text[:MAX_TEXT])
             channel.send(message, socket.MSG_DONTWAIT)
         os._exit(127 if number == errno.ENOENT else 126)
     finally:
@@ -237,7 +238,7 @@ def execute(request: Request, stdin: int, gate: int, channel: socket.socket, mod
 
 
 def serve(memory: int, stdin: int, channel: socket.socket, modules: "Modules") -> None:
-    """Start what a request describes, and answer. Raises OSError if the daemon is gone."""
+    """Start the program of a request, and answer. Raises OSError if the daemon has ended."""
     gate, opener = os.pipe2(os.O_CLOEXEC)
     try:
         request = Request(os.pread(memory, os.fstat(memory).st_size, 0))
@@ -259,7 +260,7 @@ def serve(memory: int, stdin: int, channel: socket.socket, modules: "Modules") -
 
 
 def load(path: str) -> "ModuleType":
-    """Return the module in a file, loaded now, since a job's user may not be able to read it."""
+    """Load the module in a file and return it. Later, a job's user may not be able to read the file."""
     from importlib.machinery import SourceFileLoader  # noqa: PLC0415 -- needed once
     from types import ModuleType  # noqa: PLC0415 -- as above
 

@@ -17,7 +17,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class WallClockTimer:
-    """A timerfd on CLOCK_REALTIME. epoll's own timeout counts CLOCK_MONOTONIC and is late after a step."""
+    """A timerfd on CLOCK_REALTIME. epoll's timeout counts CLOCK_MONOTONIC: it is late if the clock is set."""
 
     def __init__(self) -> None:
         self._descriptor: int = _libc.timerfd_create(time.CLOCK_REALTIME, TFD_NONBLOCK | TFD_CLOEXEC)
@@ -29,7 +29,7 @@ class WallClockTimer:
         return self._descriptor
 
     def arm(self, at: datetime) -> None:
-        """Become readable at `at`, at once if that is past; a later call replaces an earlier one."""
+        """Become readable at `at`, immediately if that is past; a later call replaces an earlier call."""
         if at == self._armed:
             return
         seconds, fraction = divmod(at.timestamp(), 1)
@@ -41,7 +41,7 @@ class WallClockTimer:
         self._armed = at
 
     def read(self) -> bool:
-        """Consume the event; return True if the clock was set or the machine slept, not the time came."""
+        """Consume the event; return True if the clock was set or the machine slept, not if the time came."""
         self._armed = None
         try:
             os.read(self._descriptor, 8)

@@ -1,6 +1,6 @@
-"""The files that options of a job name, used by a process that is the job's user already.
+"""Use of the files that a job's options name, by a process that already runs as the job's user.
 
-The spawner loads this module before; it imports nothing of pycrond.
+The spawner loads this module in advance; the module imports nothing of pycrond.
 """
 
 import contextlib
@@ -21,10 +21,10 @@ MAX_VARIABLES_SIZE = 1 << 20  # bytes of a file with variables
 CHUNK_SIZE = 1 << 16  # bytes
 MAX_LINKS = 40
 APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-"""Not waiting for a reader of a FIFO."""
+"""Flags of open(2). O_NONBLOCK: do not wait for the reader of a FIFO."""
 
 _NAME = re.compile(rb"(?!(?:LOGNAME|USER)\Z|PYCROND_)[A-Za-z_][A-Za-z0-9_]*")
-"""The names that a file can set. By the others, the processes of a run are recognised."""
+"""The names of variables that a file can set. The other names identify the processes of a run."""
 _KEY = re.compile(rb"[ \t\r\n]*(?:[#;][^\r\n]*|([^\r\n=]*)(=?))")
 _QUOTED = re.compile(rb"""[ \t]*(?:'([^']*)'?|"((?:[^"\\]|\\.)*)(?:"|\\?\Z))""", re.DOTALL)
 _ESCAPED = re.compile(rb"\\([\n\"\\`$])")  # in double quotes
@@ -32,20 +32,20 @@ _UNQUOTED = re.compile(rb"\\(.)|([ \t]+)|([^\\ \t\r\n]+|\\\Z)", re.DOTALL)
 
 
 class FileError(OSError):
-    """A file that cannot be used; `what` says for what."""
+    """A file that cannot be used; `failure` says what failed."""
 
-    def __init__(self, error: OSError, what: bytes) -> None:
+    def __init__(self, error: OSError, failure: bytes) -> None:
         super().__init__(*error.args)
-        self.what = what
+        self.failure = failure
 
 
 def prepare(request: "Request", stdin: int) -> dict[bytes, bytes]:
-    """Enter the directory of a request (or stay in this one, if it has a fallback), set its umask, and return
-    the variables in its file. Without a program to execute, append what comes from `stdin` to its output, and
-    do not return. Raises FileError.
+    """Enter the directory of a request, set its umask, and return the variables in its file. If the directory
+    cannot be entered and the request has a fallback, stay in the current one. Without a program to execute,
+    append the data from `stdin` to its output, and do not return. Raises FileError.
     """
     directory, variables = request.directory, request.variables
-    what = b"cannot enter directory " + directory
+    text = b"cannot enter directory " + directory
     try:
         try:
             os.chdir(directory)
@@ -54,18 +54,18 @@ def prepare(request: "Request", stdin: int) -> dict[bytes, bytes]:
                 raise
         if request.umask:
             os.umask(int(request.umask, 8))
-        what = b"cannot read variables from " + variables.removeprefix(b"-")
+        text = b"cannot read variables from " + variables.removeprefix(b"-")
         if not request.arguments:
             append(request.output, stdin)
         return read_variables(variables) if variables else {}
     except OSError as error:
-        raise FileError(error, what) from error
+        raise FileError(error, text) from error
 
 
 def read_variables(path: bytes) -> dict[bytes, bytes]:
     """Return the variables in a file; none if the path begins with `-` and no such file exists.
 
-    Raises OSError, also for what is no regular file, which is not opened, and for one that is too large.
+    Raises OSError, also if it is not a regular file, which is then not opened, or if it is too large.
     """
     try:
         node = os.open(path.removeprefix(b"-"), os.O_PATH | os.O_CLOEXEC)
@@ -98,8 +98,8 @@ def assignments(text: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _value(text: bytes, position: int) -> tuple[bytes, int]:
-    """Return the value that begins at a position, and where it ends. Parts in quotes come first; the
-    whitespace between them does not count, nor does that at the end.
+    """Return the value that begins at a position, and its end. Quoted parts come first; whitespace between
+    them and at the end is ignored.
     """
     value = b""
     while match := _QUOTED.match(text, position):
@@ -126,9 +126,9 @@ def _unescaped(match: re.Match[bytes]) -> bytes:
 
 
 def append(path: bytes, descriptor: int) -> "NoReturn":
-    """Append to a file what comes from a socket until its end, and answer each time how many bytes were
-    written, or an error number below 0, after which nothing more is written. Closes all other descriptors:
-    the end of the daemon's socket to the spawner shows that this has ended.
+    """Append the data from a socket to a file, until the end of the data. After each write, send the number
+    of bytes written; after an error, send an error number below 0 and stop. Close all other descriptors: if
+    this process kept the spawner's socket open, the daemon would not notice the spawner's end.
     """
     channel = os.dup2(descriptor, 0)
     os.closerange(1, 256)
@@ -141,7 +141,7 @@ def _append(path: bytes, channel: int) -> None:
     file = -1
     while data := os.read(channel, CHUNK_SIZE):
         try:
-            file = _current(path, file)
+            file = _reopen(path, file)
             while data:
                 written = os.write(file, data)
                 os.write(channel, written.to_bytes(8, "little", signed=True))
@@ -151,8 +151,8 @@ def _append(path: bytes, channel: int) -> None:
             return
 
 
-def _current(path: bytes, file: int) -> int:
-    """Return the open file if it still has this name, else close it, and open or make that of this name."""
+def _reopen(path: bytes, file: int) -> int:
+    """Return the open file if `path` still names it; else close it, and open or make the file at `path`."""
     if file >= 0:
         try:
             if os.path.samestat(os.stat(path), os.fstat(file)):
@@ -166,7 +166,7 @@ def _current(path: bytes, file: int) -> int:
 
 
 def _open_for_append(path: bytes) -> int:
-    """Open a file. A link at the end of the path is followed if it belongs to this user or to root."""
+    """Open a file. If the path ends in a link, follow it only if it belongs to this user or to root."""
     for _ in range(MAX_LINKS):
         try:
             return os.open(path, APPEND | os.O_NOFOLLOW, 0o666)

@@ -1,4 +1,4 @@
-"""The users of this machine. The name service is waited for: a daemon that has started uses `names`."""
+"""The users of this machine. Each call waits for the name service: a running daemon uses `names` instead."""
 
 import contextlib
 import os
@@ -8,7 +8,7 @@ from pycrond.jobs.job import Account
 
 
 def by_uid(uid: int) -> Account:
-    """Return a user; without a password entry (in a container) its home is HOME of the environment."""
+    """Return a user. Without a password entry (in a container), its home is HOME of the environment."""
     try:
         entry = pwd.getpwuid(uid)
     except KeyError:
@@ -28,8 +28,8 @@ def _account(entry: pwd.struct_passwd) -> Account:
     return Account(entry.pw_name, entry.pw_uid, entry.pw_gid, entry.pw_dir)
 
 
-def take_groups(account: Account) -> None:
-    """Give this process the groups of its own user, as a login does, where it may: its jobs inherit them."""
+def set_groups(account: Account) -> None:
+    """Set the groups of this process to those of its user, as a login does, if it may. Jobs inherit them."""
     with contextlib.suppress(PermissionError):
         os.setgroups(os.getgrouplist(account.name, account.gid))
         os.setgid(account.gid)

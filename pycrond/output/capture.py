@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pycrond import clock
 from pycrond.errors import os_reason
 from pycrond.host import spawn
-from pycrond.host.fifo_peek import NO_WRITER, look
+from pycrond.host.fifo_peek import NO_WRITER
 from pycrond.host.poller import Poller
 from pycrond.output import split_streams
 from pycrond.output.daemon_log import DaemonLog
@@ -183,7 +183,7 @@ class Capture:
             output.pause = min(2 * output.pause, MAX_PAUSE)
             return
         for reader in output.readers.values():
-            if look(reader) == NO_WRITER:
+            if peek(reader) == NO_WRITER:
                 self._poller.unregister(reader)
 
     def _no_writers(self, output: CapturedOutput) -> None:

@@ -8,7 +8,7 @@ line gets a newline.
 
 from collections.abc import Sequence
 
-from pycrond.host.fifo_peek import look
+from pycrond.host.fifo_peek import peek
 from pycrond.output.line_times import NOT_SPLIT, STDERR, STDOUT, StreamMark
 from pycrond.output.spool import SEGMENT_SIZE, Spool
 
@@ -23,7 +23,7 @@ def move(
     before, line = spool.size, open_line(spool)
     # Look at standard error first: then all earlier bytes of standard output are seen, too, and moved first.
     pairs = zip((STDERR, STDOUT), reversed(fifos), strict=True)
-    held = {stream: (fifo, look(fifo)) for stream, fifo in pairs}
+    held = {stream: (fifo, peek(fifo)) for stream, fifo in pairs}
     for stream in sorted(held, key=lambda stream: (stream != line, stream != STDOUT)):
         fifo, waiting = held[stream]
         size = waiting.size if everything else waiting.lines

@@ -131,7 +131,7 @@ class Launcher:
         if not ready:
             return
         ends = [(claimed.readers, number) for claimed, _ in ready for number in claimed.readers]
-        with parked_fds([readers[number] for readers, number in ends]) as parked, spawn.Spawner() as starter:
+        with parked_fds([readers[number] for readers, number in ends]) as parked, spawn.Starter() as starter:
             starts = [self._start(starter, claimed, launch) for claimed, launch in ready]
         for (readers, number), reader in zip(ends, parked, strict=True):
             readers[number] = reader
@@ -162,7 +162,7 @@ class Launcher:
         self._hold(new)
         return ready
 
-    def _start(self, starter: spawn.Spawner, claimed: ClaimedRun, launch: Launch) -> _Start:
+    def _start(self, starter: spawn.Starter, claimed: ClaimedRun, launch: Launch) -> _Start:
         now, elapsed = clock.now(), clock.elapsed()  # of this start: its lateness counts
         self._journal.note(claimed.run.id, BEGINS)
         try:

@@ -240,7 +240,7 @@ class Scheduler:
         """
         if not timedelta(0) <= minute(now) - self.agenda.last <= MINUTE:
             return False
-        zone = self._local_zone.look()
+        zone = self._local_zone.poll()
         if zone is None:
             return False
         self._change_zone(zone, now)

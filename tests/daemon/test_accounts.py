@@ -151,5 +151,5 @@ def test_a_slow_lookup_delays_only_the_jobs_of_its_user(system: System, shared: 
     assert [run.state for run in late] == ["succeeded"] * 2, "the groups that it had"
     assert (run_of(system, "nobody", 1).lateness_ms or 0) < 1000
     assert all(2000 < (run.lateness_ms or 0) < 6500 for run in late)
-    warning = "the name service has not answered about user games for 5 s: what it answered last is used"
+    warning = "the name service has not answered about user games for 5 s: its last answer is used"
     wait_until(lambda: warning in details(log, "WARNING"))

@@ -269,11 +269,11 @@ def test_kill_withdraws_waiting_runs(loop: Loop) -> None:
 def test_kill_withdraws_a_start_that_is_retried(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
     from pycrond.host import spawn
 
-    def fail(_starter: spawn.Spawner, _launch: Launch) -> int:
+    def fail(_starter: spawn.Starter, _launch: Launch) -> int:
         raise BlockingIOError(11, "no more processes")
 
     loop.begin("#: name=job\n0 0 1 1 * true\n")
-    monkeypatch.setattr(spawn.Spawner, "start", fail)
+    monkeypatch.setattr(spawn.Starter, "start", fail)
     ask(loop, "run", job="job")
     assert ask(loop, "status")["waiting"]["for_room"] == 1
     ask(loop, "kill", what="1")

@@ -131,7 +131,7 @@ def test_the_cgroup_of_the_daemon_is_read_from_its_mounts_and_membership(
 def test_a_cgroup_contains_all_processes_of_a_run(
     loop: Loop, monkeypatch: pytest.MonkeyPatch, has_kill: bool
 ) -> None:
-    """They can be killed, also where Linux is older than cgroup.kill."""
+    """All of them can be killed, also on a Linux without cgroup.kill."""
     if not os.access(own_cgroup() or "/nowhere", os.W_OK):
         packages.give_up("no cgroup of version 2 can be made here")
     loop.begin("#: timeout=60s\n* * * * * env -i setsid sleep 100 & sleep 100\n")
@@ -164,7 +164,7 @@ def test_a_cgroup_contains_all_processes_of_a_run(
 def test_the_daemon_enters_a_leaf_of_what_is_delegated_and_makes_cgroups_beside_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: str, leaf: bool, parent: str
 ) -> None:
-    """systemd marks the cgroup of a unit with Delegate=yes; `other` is the work of DelegateSubgroup=."""
+    """systemd marks the cgroup of a unit with Delegate=yes; `other` is made by DelegateSubgroup=."""
     group = tmp_path / own
     group.mkdir(parents=True)
     (group / "daemon").mkdir(exist_ok=True)

@@ -106,7 +106,7 @@ def test_answers() -> None:
         (7001, User(EVE), ""),
         (7001, None, "there is no user 'eve'"),
         (7002, User(EVE), "the user 'eve' had uid 7002, and has 7001 now: reload"),
-        (None, User(EVE), "it is not known which uid the user 'eve' had before"),
+        (None, User(EVE), "the uid that the user 'eve' had before is not known"),
         (7001, User(EVE, int(TODAY)), "the account of eve has expired"),
         (7001, User(EVE, int(TODAY) + 1), ""),
     ],
@@ -130,8 +130,8 @@ def test_a_user_without_an_answer_delays_no_other(service: Service, monkeypatch:
     assert service.names.user("root") is not None
     assert service.names.is_waited_for("slow"), "a program of its own waits for it"
     service.until(lambda: service.names.is_settled("slow"))
-    said = "the name service has not answered about user slow for 1 s: unknown until it does"
-    service.until(lambda: said in service.names.messages)
+    message = "the name service has not answered about user slow for 1 s: unknown until it does"
+    service.until(lambda: message in service.names.messages)
     with pytest.raises(UnknownUserError, match="the name service has not answered about the user 'slow'"):
         service.names.usable_user("slow", 1, NOW)
     assert service.names.is_settled("slow"), "it is not waited for again before there is an answer"

@@ -149,7 +149,7 @@ def test_an_empty_pidfile_is_used(crond: Crond) -> None:
 
 @pytest.fixture
 def stranger() -> Iterator[int]:
-    """A process that is no pycrond."""
+    """A process that is not pycrond."""
     with subprocess.Popen(["sleep", "1000"]) as process:
         yield process.pid
         process.kill()
@@ -228,8 +228,8 @@ def test_two_daemons_cannot_share_a_pidfile(crond: Crond, tmp_path_factory: pyte
         second.end()
 
 
-def test_who_locks_the_pidfile_prevents_nothing(crond: Crond) -> None:
-    """Everybody may read the file, and so lock it."""
+def test_a_lock_on_the_pidfile_prevents_nothing(crond: Crond) -> None:
+    """Every user may read the file, and therefore lock it."""
     crond.run("start")
     with open(crond.pidfile, "rb") as reader:
         fcntl.flock(reader, fcntl.LOCK_EX)

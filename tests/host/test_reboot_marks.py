@@ -1,4 +1,4 @@
-"""The files by which crons tell each other that the @reboot jobs of a boot have run."""
+"""The files with which crons tell each other that the @reboot jobs of a boot have run."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -31,7 +31,7 @@ NOON = at("2025-06-10T12:00Z")
 
 @pytest.fixture(autouse=True)
 def restore_process() -> Iterator[None]:
-    """Restore pytest's directory and limits: a start changes those of the process that starts."""
+    """Restore pytest's directory and limits: a start changes them."""
     directory, mask, limit = os.getcwd(), os.umask(0o022), resource.getrlimit(resource.RLIMIT_NOFILE)
     yield
     os.chdir(directory)
@@ -58,8 +58,8 @@ class JobStarter:
         return launch
 
     def start(self, launch: Launch) -> tuple[int, int]:
-        with spawn.Spawner() as spawner:
-            pid = spawner.start(launch)
+        with spawn.Starter() as context:
+            pid = context.start(launch)
         self.started.append(pid)
         return pid, self.readers[launch.fifo]
 
@@ -91,7 +91,7 @@ class JobStarter:
 
 
 def drain(reader: int) -> bytes:
-    """Return the output up to the end, when no process has the FIFO open any more."""
+    """Return the output up to the end, after which no process has the FIFO open."""
     printed = b""
     while select.select([reader], [], [], 20)[0]:
         part = os.read(reader, 1 << 16)
@@ -292,7 +292,7 @@ print(json.dumps({
 
 
 def probe(starter: JobStarter, crontab: str = "") -> dict[str, Any]:
-    """Return the view of a program that the shell executes in its place."""
+    """Return what a program sees that the shell executes in its place."""
     script = starter.directory / "probe.py"
     script.write_text(PROBE)
     printed = starter.output(f"{crontab}* * * * * exec {sys.executable} -S {script}\n")
@@ -373,10 +373,10 @@ def test_several_jobs_start_together_each_in_its_directory(starter: JobStarter) 
         for directory in directories
     ]
     errors = []
-    with spawn.Spawner() as spawner:
+    with spawn.Starter() as context:
         for launch in launches:
             try:
-                starter.started.append(spawner.start(launch))
+                starter.started.append(context.start(launch))
             except PycrondError as error:
                 errors.append(str(error))
     assert errors == [f"cannot enter directory {starter.directory}/no: No such file or directory"]
@@ -493,8 +493,8 @@ def test_a_fifo_that_was_removed(starter: JobStarter) -> None:
     os.unlink(launch.fifo)
 
     def start() -> None:
-        with pytest.raises(FileNotFoundError), spawn.Spawner() as spawner:
-            spawner.start(launch)
+        with pytest.raises(FileNotFoundError), spawn.Starter() as context:
+            context.start(launch)
 
     unchanged(start)
     os.close(starter.readers[launch.fifo])

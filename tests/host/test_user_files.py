@@ -1,4 +1,4 @@
-"""The files that options of a job name: the format of systemd's EnvironmentFile=, and what is refused."""
+"""The files that options of a job name: the format of systemd's EnvironmentFile=, and refused files."""
 
 import os
 from pathlib import Path

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pycrond import clock
-from pycrond.host.fifo_peek import NO_WRITER, Waiting, look
+from pycrond.host.fifo_peek import NO_WRITER, FifoState, peek
 from pycrond.keeper import system_calls
 from pycrond.output import line_times, split_streams, spool
 from pycrond.output.line_times import NOT_SPLIT, SPARE_SIZE, STDERR, STDOUT
@@ -69,17 +69,17 @@ def streams(tmp_path: Path) -> Iterator[Streams]:
 
 def test_what_a_fifo_holds(streams: Streams) -> None:
     fifo = streams.readers[0]
-    assert look(fifo) == Waiting(0, 0, is_full=False, is_ended=False)
+    assert peek(fifo) == FifoState(0, 0, is_full=False, is_ended=False)
     streams.out(b"one\ntw")
     for _ in range(2):
-        assert look(fifo) == Waiting(4, 6, is_full=False, is_ended=False), "nothing is taken out"
+        assert peek(fifo) == FifoState(4, 6, is_full=False, is_ended=False), "nothing is taken out"
     for _ in range(16):
         streams.out(b"x" * 2049)  # a page each, but for the first
-    assert look(fifo) == Waiting(4, 6 + 16 * 2049, is_full=True, is_ended=False)
+    assert peek(fifo) == FifoState(4, 6 + 16 * 2049, is_full=True, is_ended=False)
     streams.close(0)
-    assert look(fifo).is_ended
+    assert peek(fifo).is_ended
     os.read(fifo, 1 << 16)
-    assert look(fifo) == NO_WRITER
+    assert peek(fifo) == NO_WRITER
 
 
 def test_only_whole_lines_are_taken_until_a_stream_ends(streams: Streams) -> None:

@@ -568,9 +568,9 @@ def test_claimed_runs_that_were_not_begun_start_late(
 ) -> None:
     """The run whose start was under way is unknown; the runs after it have certainly not been started."""
     loop.begin("".join(f"{option}1 12 * * * echo {n} >>ran\n" for n in range(5)))
-    start, calls = spawn.Spawner.start, 0
+    start, calls = spawn.Starter.start, 0
 
-    def start_or_die(starter: spawn.Spawner, launch: Launch) -> int:
+    def start_or_die(starter: spawn.Starter, launch: Launch) -> int:
         nonlocal calls
         calls += 1
         if calls == 3:
@@ -578,7 +578,7 @@ def test_claimed_runs_that_were_not_begun_start_late(
         return start(starter, launch)
 
     with monkeypatch.context() as dying:
-        dying.setattr(spawn.Spawner, "start", start_or_die)
+        dying.setattr(spawn.Starter, "start", start_or_die)
         with pytest.raises(SystemExit):
             loop.minutes(1)
     loop.release()

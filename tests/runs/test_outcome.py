@@ -70,7 +70,7 @@ def test_the_floor_is_the_peak_of_the_daemon_or_of_the_spawner(tmp_path: Path, u
     owner = Account("nobody", 65534, 65534, "/") if user == "other" else None
     launch = spawn.Launch(("/bin/true",), {}, "/", b"", str(tmp_path / "fifo"), owner)
     reader = spawn.make_fifo(launch)
-    with spawn.Spawner() as spawner:
+    with spawn.Starter() as spawner:
         pid = spawner.start(launch)
     _, _, usage = os.wait4(pid, 0)
     os.close(reader)
