@@ -1,27 +1,27 @@
 """The keeper: a small program between init and the daemon, which starts the daemon again when it dies.
 
-It imports two small modules of ours and does little, so that it does not fail itself.
+It imports only two small modules of pycrond and does little, so that it does not fail itself.
 
     python -I -S keeper/__main__.py LOCK LISTENER WAITER FRONT PREDECESSOR SOCKET STATE DAEMON [ARGUMENT...]
 
-LOCK is the descriptor of STATE/lock, held as long as the keeper or the daemon lives. LISTENER is a socket
-that listens at the path SOCKET for `start`, `stop` and `status`. The others are sockets or -1: WAITER of the
-`start` that executed the keeper, FRONT of the process that represents it in the foreground, PREDECESSOR of a
-keeper that waits for the jobs of a stopped daemon: it lives on as their parent, and reports their ends.
+LOCK is the descriptor of STATE/lock, held as long as the keeper or the daemon lives. LISTENER listens at the
+path SOCKET for `start`, `stop` and `status`. The others are sockets or -1: WAITER of the `start` that
+executed the keeper, FRONT of the process that represents the keeper in the foreground, PREDECESSOR of a keeper
+that waits for the jobs of a stopped daemon: as their parent it lives on, and reports their ends.
 
 Daemon and keeper exchange datagrams; the first byte is the kind. START is a process's start time in ticks.
 
     R PID               the daemon is ready; passed on to every `start` that waits
     F REASON            the daemon failed; passed on too
     S PID...            a planned stop has begun, which leaves these processes running
-    H RUN...            hold the read ends of these runs' FIFOs, which come with the message; -RUN: of stderr
+    H RUN...            hold the read ends of these runs' FIFOs, sent with the message; -RUN: of stderr
     K RUN...            release the read ends of all other runs
     D RUN:PID:START...  release these runs' read ends; forget how these processes ended
     T                   from a keeper to its predecessor: a daemon has taken over, release the lock
     E LINE...           from the keeper to the daemon, or to the next keeper with sockets of its predecessors:
       PID:START STATUS CPU RSS TIME   the end of a session leader that was the keeper's child, from wait4(2)
       RUN PID START                   the leader of a run's session when the daemon before this one died;
-                                      RUN is 0 if it was dead then: its run is unknown
+                                      RUN is 0 if the leader was dead then: its run is unknown
       (empty)                         the end of the report that a new daemon receives first
 
 While there is no daemon, the keeper moves the jobs' output to the spools; pycrond/output has their layout.
@@ -46,12 +46,12 @@ FIRST_PAUSE, MAX_PAUSE = 0.2, 10.0  # seconds between starts of a daemon that di
 SIGNALS = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGUSR2, signal.SIGCHLD)
 MAX_MESSAGE_SIZE, REQUEST_TIMEOUT = 65536, 1.0  # bytes: a `start` sends the daemon's arguments; seconds
 MAX_ENDS = 100_000  # processes whose end no daemon has released yet
-CHECK_INTERVAL = 1.0  # seconds between two checks of a full disk, or of what a planned stop left running
-FINAL_OUTPUT_TIME = 9.0  # seconds after a stop in which what jobs left behind may print; in all for pid 1
+CHECK_INTERVAL = 1.0  # seconds between two checks of a full disk, or of processes left by a planned stop
+FINAL_OUTPUT_TIME = 9.0  # seconds for last output after the daemon's end; as pid 1, after the TERM
 
 
 class Keeper:
-    """The daemon, the commands that wait for it, and what outlives it. Times are CLOCK_MONOTONIC seconds."""
+    """The daemon, its jobs' processes, and waiting commands. Times are CLOCK_MONOTONIC seconds."""
 
     def __init__(
         self, lock: int, listener: socket.socket, waiter: socket.socket | None, state: str, argv: list[str]
@@ -59,11 +59,11 @@ class Keeper:
         self.lock, self.listener, self.state, self.argv = lock, listener, state, argv  # lock -1: handed over
         self.limit = resource.getrlimit(resource.RLIMIT_NOFILE)
         self.front: socket.socket | None = None  # of the process that ends with the daemon
-        self.has_replaced_front = False  # and so has to end itself
+        self.has_replaced_front = False  # then this process ends with the daemon
         self.predecessors: list[socket.socket] = []
-        self.is_informed = False  # by a predecessor, of the ends before this keeper
+        self.is_informed = False  # a predecessor has reported the ends before this keeper
         self.waiters = [(waiter, b"R")] if waiter else []
-        """The socket of each `start` that waits, and its answer: R, or A if another caused this start."""
+        """The socket of each waiting `start`, and its answer: R, or A if another `start` was first."""
         self.stoppers: list[socket.socket] = []  # of each `stop`, answered when the daemon has ended
         self.channel: socket.socket | None = None  # to the daemon; after its stop, to the next keeper
         self.daemon = 0  # its pid, 0 while there is none
@@ -80,7 +80,7 @@ class Keeper:
         self.left_running: set[int] = set()  # pids after a planned stop
 
     def run(self, wakeup: int) -> int:
-        """Run until the daemon has ended for good and its jobs' processes too; return its exit status."""
+        """Run until the daemon and its jobs' processes have ended for good; return its exit status."""
         while not self.is_done():
             if not (self.daemon or self.is_stopped) and time.monotonic() >= self.start_at:
                 self.start_daemon()
@@ -153,13 +153,13 @@ class Keeper:
             self.start_at = 0.0
 
     def exchange(self) -> None:
-        """Send what the daemon has not received, then receive what it has sent."""
+        """Send the unreported lines to the daemon, then receive its messages."""
         try:
             while self.channel and self.unreported:
                 self.channel.send(b"E" + b"\n".join(self.unreported[:200]))
                 del self.unreported[:200]
         except OSError:
-            pass  # the socket is full; or the daemon is gone, which `receive` notices
+            pass  # the socket is full, or the daemon has ended, which `receive` notices
         self.receive()
 
     def receive(self) -> None:
@@ -170,7 +170,7 @@ class Keeper:
             except BlockingIOError:
                 return
             except ConnectionResetError:
-                continue  # the daemon ended with messages of ours unread; its own are still there
+                continue  # the daemon ended without reading our messages; its own are still there
             except OSError:
                 message, descriptors = b"", []
             if not message:
@@ -231,17 +231,17 @@ class Keeper:
         text = f"Fthe daemon ended with {self.last_end} before it was ready"
         self.notify_waiters(self.failure or text.encode())
         self.failure = b""
-        was_ready, self.ready_pid = self.ready_pid, b""  # it is none since a planned stop has begun
+        was_ready, self.ready_pid = self.ready_pid, b""  # empty since a planned stop has begun
         if (self.is_stopping and not (was_ready and code)) or not self.was_ever_ready:
             while self.stoppers:
                 reply(self.stoppers.pop(), b"S %d" % len(self.left_running))
             self.exit_status = 128 - code if code < 0 else code
             self.is_stopped, self.last_end = True, ""
             if self.predecessors and not self.was_ever_ready:
-                self.predecessors, self.lock = [], -1  # one keeps the lock, and waits for its jobs
+                self.predecessors, self.lock = [], -1  # a predecessor keeps the lock, and waits for its jobs
             save_ends(self.state, [*self.ends.values()])
             self.end_container()
-            if self.front:  # it ends now; the keeper stays for the jobs left running
+            if self.front:  # the front ends now; the keeper stays for the jobs left running
                 reply(self.front, b"%d" % self.exit_status)
                 self.front = None
             elif self.has_replaced_front and self.left_running and os.fork():
@@ -251,7 +251,7 @@ class Keeper:
         self.start_at = time.monotonic() + self.pause
 
     def end_container(self) -> None:
-        """Begin the last time for output. Nothing outlives process 1: what ended jobs have left gets TERM."""
+        """Begin the final time for output. Nothing outlives process 1: it sends TERM to what is left."""
         if os.getpid() != 1 or not self.output_deadline:
             self.output_deadline = time.monotonic() + FINAL_OUTPUT_TIME
         if os.getpid() == 1 and not self.left_running and children():
@@ -272,7 +272,7 @@ class Keeper:
                 os.kill(self.daemon, number)
 
     def reap(self) -> None:
-        """Reap the daemon, and orphans: the keeper is the subreaper of all below it."""
+        """Reap the daemon and orphans: the keeper is the subreaper of all its descendants."""
         while True:
             try:
                 child = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -283,7 +283,7 @@ class Keeper:
             pid, fields = child.si_pid, stat_fields(child.si_pid)
             _, status, usage = os.wait4(pid, 0)
             if pid == self.daemon:
-                self.receive()  # first: the runs that the daemon was about to start
+                self.receive()  # first, to know the runs that the daemon was about to start
                 self.leaders = find_leaders(self.readers) | self.leaders
                 self.daemon_ended(os.waitstatus_to_exitcode(status))
             elif int(fields[3]) == pid:  # every run leads a session
@@ -307,20 +307,20 @@ class Keeper:
             self.ends.pop(next(iter(self.ends)))
 
     def drain(self, run: int, event: int, *, to_end: bool = False) -> None:
-        """Move a run's output into its spool, as far as there is room: else it stays in the pipe."""
+        """Move a run's output into its spool. If there is no room, it stays in the pipe."""
         if event & select.POLLIN and move(self.readers, f"{self.state}/spool", run, to_end=to_end):
             self.idle.discard(run)
         else:
             self.idle.add(run)
 
     def save(self) -> None:
-        """Store the jobs' output that no daemon has read, and again all ends: the disk may have been full."""
+        """Store output that no daemon has read, and all ends again: the disk may have been full."""
         for run, reader in [] if self.is_handed_over() else self.readers.items():
             self.idle.discard(run)
             while run not in self.idle:
                 event = sum(event for _, event in poll({reader: select.POLLIN}, 0))
                 self.drain(run, event, to_end=True)
-        if not self.channel:  # else the next keeper has them
+        if not self.channel:  # otherwise the next keeper has them
             save_ends(self.state, [*self.ends.values()])
 
     # Commands
@@ -359,11 +359,11 @@ class Keeper:
     # The keepers before and after this one, and the process in front of it
 
     def is_handed_over(self) -> bool:
-        """Return whether another keeper is in charge; not any more if it ends before its daemon is ready."""
+        """Return whether another keeper is in charge; False again if it ends before its daemon is ready."""
         return self.lock < 0 or (self.is_stopped and self.channel is not None)
 
     def hand_over(self, client: socket.socket, channel: int) -> None:
-        """Give lock and listener to a keeper that is about to start, and the ends over its channel."""
+        """Send lock and listener to a keeper that is about to start; report the ends through `channel`."""
         self.channel = socket.socket(fileno=channel)
         self.channel.setblocking(False)
         self.channel.set_inheritable(False)
@@ -371,7 +371,7 @@ class Keeper:
         socket.send_fds(client, [b"H\n"], [self.lock, self.listener.fileno()])
 
     def release_lock(self) -> None:
-        """A daemon of the next keeper has taken over. That keeper has the ends, and gets the predecessors."""
+        """Release the lock: the next keeper's daemon is ready. Send that keeper the predecessors' sockets."""
         if self.lock < 0 or not self.channel:
             return
         try:
@@ -379,14 +379,14 @@ class Keeper:
             self.predecessors = []
             self.left_running &= children()
         except OSError:
-            pass  # they go on reporting to this keeper
+            pass  # the predecessors go on reporting to this keeper
         self.ends.clear()
         os.close(self.lock)
         self.listener.close()
         self.lock = -1
 
     def inherit(self, predecessor: socket.socket) -> None:
-        """Read the ends and leaders that a predecessor reports, or its own predecessors."""
+        """Read a message of a predecessor: ends and leaders, or the sockets of its own predecessors."""
         try:
             message, descriptors, _, _ = socket.recv_fds(predecessor, MAX_MESSAGE_SIZE, 253)
         except ConnectionResetError:  # it has ended with messages of this keeper unread
@@ -404,7 +404,7 @@ class Keeper:
         self.is_informed |= b"" in lines
 
     def front_died(self) -> None:
-        """Stop as at a TERM: whatever has started the process in front will start it again."""
+        """Stop as after a TERM: the service manager will start the process in front again."""
         self.front = None
         self.process_signals(bytes([signal.SIGTERM]))
 
@@ -414,7 +414,7 @@ def main(argv: list[str]) -> int:
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     for number in SIGNALS:
         signal.signal(number, lambda *_: None)
-    os.umask(0o022)  # in the foreground it is that of the shell
+    os.umask(0o022)  # in the foreground the umask is that of the shell
     lock, listener, *others = map(int, argv[1:6])
     path, state, *daemon_argv = argv[6:]
     waiter, front, predecessor = (socket.socket(fileno=end) if end >= 0 else None for end in others)
@@ -430,7 +430,7 @@ def main(argv: list[str]) -> int:
     status = keeper.run(wakeup)
     keeper.save()
     if keeper.lock >= 0:
-        os.unlink(path)  # before the lock is released: a `start` without a socket to ask tries the lock again
+        os.unlink(path)  # before the lock is released: a `start` that finds no socket tries the lock again
     return status
 
 

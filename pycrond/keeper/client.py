@@ -1,6 +1,6 @@
 """The daemon's side of the socket to its keeper; the keeper's program describes the messages.
 
-A keeper that is gone, or does not read, is no error: `is_gone` becomes true, or messages wait for `flush`.
+A keeper that has ended, or does not read, is no error: `is_gone` becomes true, or messages wait for `flush`.
 """
 
 import os
@@ -12,7 +12,7 @@ from typing import NamedTuple
 MAX_DESCRIPTORS = 250  # in a message; the kernel takes 253
 MAX_MESSAGE_SIZE = 65536  # bytes
 MAX_RELEASED = 1000  # runs in a message
-MAX_PENDING = 16  # messages that wait, before no more descriptors are passed on
+MAX_PENDING = 16  # pending messages from which on no more descriptors are sent
 
 
 class ProcessEnd(NamedTuple):
@@ -38,7 +38,7 @@ def _parse_end(line: bytes) -> ProcessEnd | None:
 
 
 def _parse_leader(line: bytes) -> tuple[int, tuple[int, int]] | None:
-    """Parse a line about a run's leader: the run, its process's pid and start; None for any other line."""
+    """Parse a line about a run's leader into the run, and pid and start; return None for any other line."""
     try:
         run, pid, start = map(int, line.split())
     except ValueError:
@@ -58,7 +58,7 @@ class KeeperClient:
         self.dead_leaders: set[tuple[int, int]] = set()
         """Pid and start of the processes that were dead at that moment; their runs are unknown."""
         self.is_complete = self.is_gone
-        """True once the keeper has reported all that ended before this daemon began."""
+        """True once the keeper has reported all ends from before this daemon's start."""
         if self._socket:
             self._socket.setblocking(False)
             self._socket.set_inheritable(False)
@@ -79,7 +79,7 @@ class KeeperClient:
                 os.close(descriptor)
 
     def _try_to_send(self, message: bytes, descriptors: Sequence[int]) -> bool:
-        """Return False if the message has to wait; True also if the keeper is gone."""
+        """Send a message. Return False if it has to wait; True also if the keeper has ended."""
         try:
             if self.is_gone or not self._socket:
                 return True
@@ -90,20 +90,20 @@ class KeeperClient:
         except BlockingIOError:
             return False
         except OSError:
-            self._lose()
+            self._mark_gone()
         return True
 
     def hold(self, readers: Sequence[tuple[int, int]]) -> None:
         """Have the keeper hold the read ends of runs that are about to start: run and descriptor of each.
 
-        A keeper that does not read (stopped by a signal) gets no more of them than wait already.
+        If the keeper does not read (stopped by a signal) and MAX_PENDING messages wait, nothing is sent.
         """
         for first in range(0, len(readers) if len(self._pending) < MAX_PENDING else 0, MAX_DESCRIPTORS):
             batch = readers[first : first + MAX_DESCRIPTORS]
             self.send(b"H" + b" ".join(b"%d" % run for run, _ in batch), [reader for _, reader in batch])
 
     def release_others(self, runs: Iterable[int]) -> None:
-        """Have the keeper release all runs but these: an earlier daemon may have died before it did so."""
+        """Have the keeper release all runs but `runs`: an earlier daemon may have died before it did that."""
         self.send(b"K" + b" ".join(b"%d" % run for run in runs))
 
     def release(self, processes: Iterable[tuple[int, int, int]]) -> None:
@@ -123,7 +123,7 @@ class KeeperClient:
             except OSError:
                 message = b""
             if not message:
-                self._lose()
+                self._mark_gone()
             lines = message[1:].split(b"\n")
             ends += [end for line in lines if (end := _parse_end(line))]
             leaders = [leader for line in lines if (leader := _parse_leader(line))]
@@ -132,7 +132,7 @@ class KeeperClient:
             self.is_complete = self.is_complete or b"" in lines
         return ends
 
-    def _lose(self) -> None:
+    def _mark_gone(self) -> None:
         self.is_gone = self.is_complete = True
 
     def close(self) -> None:

@@ -3,12 +3,12 @@
     python -I -S keeper/foreground.py KEEPER SOCKET COMMAND...
 
 KEEPER is the pid of its child. A service manager waits for the end of the process that it has started. The
-keeper, however, has to live on while jobs run that the stop has left: it is their parent, and only a parent
-learns how a process ended. The keeper sends the daemon's exit status to SOCKET, and stops the daemon when
-this process has died.
+keeper, however, has to live on while jobs run that a stop has left running: it is their parent, and only a
+parent learns how a process ended. The keeper sends the daemon's exit status to SOCKET, and stops the daemon
+when this process has died.
 
-If the keeper is killed, the daemon and its jobs become children of this process, which is a subreaper too. It
-stops the daemon, so that the jobs are its own children, and executes COMMAND: it is the keeper from then on.
+If the keeper is killed, the daemon becomes a child of this process, which is a subreaper, too. This process
+stops the daemon, so that the jobs become its own children, and executes COMMAND: then it is the keeper.
 """
 
 import os
@@ -24,8 +24,8 @@ DAEMON = b"\0pycrond.daemon\0"  # in the arguments
 
 
 def stop_daemon(keeper: int) -> None:
-    """Stop the daemon that the keeper has left, and wait until it has ended; the next keeper reaps both."""
-    # The kernel closes the keeper's socket before the keeper's children become those of this process.
+    """Stop the daemon of a dead keeper, and wait until it has ended; the next keeper reaps both."""
+    # The kernel closes the keeper's socket before the keeper's children become children of this process.
     os.waitid(os.P_PID, keeper, os.WEXITED | os.WNOWAIT)
     for pid in children():
         if DAEMON in contents(f"/proc/{pid}/cmdline"):

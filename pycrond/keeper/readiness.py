@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 
 class Readiness:
-    """Sends ready, failed and stopping to the keeper, and to systemd but the last; never waits for either."""
+    """Reports ready, failed and stopping to the keeper, the first two also to systemd; waits for neither."""
 
     def __init__(self, send_to_keeper: Callable[[bytes], None], environ: Mapping[str, str]) -> None:
         self._send_to_keeper = send_to_keeper
@@ -23,7 +23,7 @@ class Readiness:
     def stopping(self, left_running: Iterable[int]) -> None:
         """Report a planned stop, which leaves these pids running, to the keeper alone.
 
-        For systemd the service goes on if only the keeper has died.
+        To systemd, the service goes on if only the keeper has died.
         """
         self._send_to_keeper(b"S" + b" ".join(b"%d" % pid for pid in left_running))
 

@@ -11,12 +11,12 @@ EXEC_INTERVAL = 10  # milliseconds between them
 
 
 def find_leaders(readers: Mapping[int, int]) -> dict[bytes, bytes]:
-    """Return a line `RUN PID START` for the oldest session leader of each run, which it shows in its
-    environment, and for each leader that is dead, by its pid and with 0 as the run.
+    """Return a line `RUN PID START` for the oldest session leader of each run, by the run's variable in its
+    environment, and a line `0 PID START` for each dead leader, by its pid.
 
-    `readers` are the read ends of the runs' FIFOs. At the daemon's death a leader is the run's own process,
-    unless that is dead; later it may be a process that the run left behind. Wait for processes that have not
-    executed their programs yet.
+    `readers` are the read ends of the runs' FIFOs. At the daemon's death, a run's leader is its own process,
+    unless that is dead; later the leader may be a process that the run left behind. Processes that have not
+    executed their programs yet are checked again.
     """
     leaders: dict[bytes, bytes] = {}
     unidentified = sorted(children())
@@ -29,7 +29,9 @@ def find_leaders(readers: Mapping[int, int]) -> dict[bytes, bytes]:
 
 
 def _identify(pid: int, readers: Mapping[int, int], leaders: dict[bytes, bytes]) -> bool:
-    """Add a process that is dead or leads a run's session; return whether its run will not change."""
+    """Add a process to `leaders` if it leads a session and is dead or has a run; return whether that is
+    final.
+    """
     environment = contents(f"/proc/{pid}/environ").split(b"\0")
     variable = next((entry for entry in environment if entry.startswith(RUN_VARIABLE)), b"")
     fields = stat_fields(pid)
@@ -40,16 +42,16 @@ def _identify(pid: int, readers: Mapping[int, int], leaders: dict[bytes, bytes])
         leaders.setdefault(b"%d" % pid, b"0 %d %b" % (pid, fields[19]))
     elif variable and leads_session:
         run = variable.removeprefix(RUN_VARIABLE)
-        is_user = _belongs_to_user(pid, run, readers)
-        if is_user:
+        has_user = _belongs_to_user(pid, run, readers)
+        if has_user:
             leaders.setdefault(variable, b"%b %d %b" % (run, pid, fields[19]))
-        return is_user is not None
+        return has_user is not None
     return bool(variable) or fields[0] == b"Z"
 
 
 def _belongs_to_user(pid: int, run: bytes, readers: Mapping[int, int]) -> bool | None:
-    """Return whether a process belongs to the owner of the FIFO of the run that it names (it names any);
-    None while it is root's and may be about to become that user's.
+    """Return whether a process belongs to the owner of the FIFO of its run: a process can claim any run. None
+    while it belongs to root and may be about to become that user.
     """
     try:
         reader = readers.get(int(run)) if run.isdigit() and len(run) < 19 else None

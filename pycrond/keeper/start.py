@@ -17,7 +17,7 @@ TIMER_SLACK = 50_000  # nanoseconds, the kernel's default
 
 
 class KeeperStart(NamedTuple):
-    """The arguments of a keeper; its program describes them. A socket that is None does not exist."""
+    """The arguments of a keeper; its program describes them."""
 
     path: str
     state_dir: str
@@ -36,31 +36,31 @@ class KeeperStart(NamedTuple):
 
     @property
     def inherited(self) -> set[int]:
-        """The descriptors that the keeper needs in any case."""
+        """The descriptors that every keeper needs."""
         return {end.fileno() for end in (self.listener, self.predecessor) if end} | {self.lock}
 
 
 def run_in_foreground(start: KeeperStart) -> None:
-    """Execute the keeper in a child, and in this process the program in front of it. Process 1, which reaps
-    all orphans, is the keeper itself.
+    """Execute the keeper in a child, and the front in this process. Process 1, which reaps all orphans,
+    executes the keeper itself.
     """
     if os.getpid() == 1:
         become_keeper(start.command(), start.inherited)
-    ours, keepers = socket.socketpair()
+    front_end, keeper_end = socket.socketpair()
     keeper = os.fork()
     if not keeper:
-        ours.close()
-        become_keeper(start.command(front=keepers), {*start.inherited, keepers.fileno()})
-    command = [sys.executable, "-I", "-S", FRONT, str(keeper), str(ours.fileno())]
-    again = start._replace(predecessor=None)
-    become_keeper([*command, *again.command()], {*again.inherited, ours.fileno()})
+        front_end.close()
+        become_keeper(start.command(front=keeper_end), {*start.inherited, keeper_end.fileno()})
+    command = [sys.executable, "-I", "-S", FRONT, str(keeper), str(front_end.fileno())]
+    next_start = start._replace(predecessor=None)
+    become_keeper([*command, *next_start.command()], {*next_start.inherited, front_end.fileno()})
 
 
 def become_keeper(command: list[str], inherited: set[int]) -> None:
-    """Execute the keeper in this process, or its front, with these descriptors; orphans below it become its
-    children.
+    """Execute the keeper, or its front, in this process, with `inherited` descriptors. Orphans among its
+    descendants become its children.
     """
-    # Set here, as the attributes outlive an exec: the keeper need not load ctypes. Jobs inherit the slack.
+    # Set before the exec, which keeps them: the keeper need not load ctypes. Jobs inherit the slack.
     import ctypes  # noqa: PLC0415 -- most commands need this module only for the lock
 
     prctl = ctypes.CDLL(None).prctl
@@ -100,7 +100,9 @@ def detach(start: KeeperStart, waiter: socket.socket) -> None:
 
 
 def _reset_signals() -> None:
-    """Undo what the shell ignored (nohup) or blocked, so that jobs do not inherit it; ours stay blocked."""
+    """Reset signals that the shell ignored (nohup) or blocked, so that jobs do not inherit that. The signals
+    that keeper and daemon handle stay blocked.
+    """
     signal.pthread_sigmask(signal.SIG_SETMASK, signals.HANDLED)
     # Python ignores SIGPIPE itself.
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE}:

@@ -10,8 +10,9 @@ import time
 
 OWN_FILE = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
-SEGMENT_SIZE, SPARE_MARKS = 1 << 20, 4096  # bytes; of marks beyond the size of what they are about
-MAX_SEGMENTS = 16  # of a run: only a daemon, which knows the limits, stores more output
+SEGMENT_SIZE = 1 << 20  # bytes
+SPARE_MARKS = 4096  # bytes by which the marks of a segment may exceed its output
+MAX_SEGMENTS = 16  # of a run; only a daemon, which knows the limits, stores more output
 
 
 def poll(events: dict[int, int], timeout: int | None) -> list[tuple[int, int]]:
@@ -23,7 +24,7 @@ def poll(events: dict[int, int], timeout: int | None) -> list[tuple[int, int]]:
 
 
 def reply(client: socket.socket, message: bytes, *, close: bool = True) -> None:
-    """Send a message without waiting, to a process that may be gone."""
+    """Send a message, without waiting, to a process that may have ended."""
     client.setblocking(False)
     with contextlib.suppress(OSError):  # the client is gone
         client.sendall(message + b"\n")
@@ -32,7 +33,7 @@ def reply(client: socket.socket, message: bytes, *, close: bool = True) -> None:
 
 
 def contents(path: str) -> bytes:
-    """Return a file's contents; nothing if it cannot be read (of a dead process: ENOENT or ESRCH)."""
+    """Return a file's contents; empty if it cannot be read (ENOENT or ESRCH for a dead process)."""
     try:
         with open(path, "rb") as file:
             return file.read()
@@ -51,13 +52,13 @@ def children() -> set[int]:
 
 
 def own_file(directory: str, name: str) -> io.FileIO:
-    """Open a file of this user for reading and writing; make it and its directory where they are missing."""
+    """Open a file of this user for reading and writing; make it and its directory if they are missing."""
     os.makedirs(directory, 0o700, exist_ok=True)
     return open(os.open(f"{directory}/{name}", os.O_RDWR | os.O_CREAT | OWN_FILE, 0o600), "r+b", 0)
 
 
 def move_output(reader: int, spool: str, run: int) -> bool:
-    """Move what a pipe has into the spool of a run; return False where there is no room for it."""
+    """Move the content of a pipe into the spool of a run; return False if there is no room for it."""
     directory, times = (f"{spool}/{name}{run // 1000}" for name in ("", "times/"))
     try:
         os.makedirs(directory, 0o700, exist_ok=True)
@@ -79,16 +80,16 @@ def move_output(reader: int, spool: str, run: int) -> bool:
 
 
 def move(readers: dict[int, int], spool: str, run: int, *, to_end: bool) -> bool:
-    """Move what a pipe has into the spool of a run; return False where there is no room for it.
+    """Move the content of a pipe into the spool of a run; return False if there is no room for it.
 
-    If standard error has a pipe of its own, by -RUN, move whole lines of both, or with `to_end` all that they
-    have; return False also where there is nothing to move.
+    If standard error has a pipe of its own, by -RUN, move complete lines of both pipes, or with `to_end` all
+    their content; return False also if there is nothing to move.
     """
     errors = readers.get(-abs(run))
     if errors is None:
         return move_output(readers[run], spool, run)
     run = abs(run)
-    # Loaded only where it is needed. If that fails, such as during an upgrade, the pipes wait for a daemon.
+    # Imported only if needed. If that fails, such as during an upgrade, the output stays in the pipes.
     try:
         from pycrond.output import split_streams  # noqa: PLC0415 -- as above
         from pycrond.output.spool import Spool, segments  # noqa: PLC0415 -- as above

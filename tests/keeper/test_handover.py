@@ -1,4 +1,4 @@
-"""A service that is stopped and started while jobs run: each start makes a keeper, the one before reports the ends."""
+"""A service that is stopped and started while jobs run: each start makes a keeper; its predecessor reports the ends."""
 
 import os
 import signal
@@ -115,7 +115,7 @@ def test_of_three_keepers_those_remain_whose_jobs_run(service: Service) -> None:
     assert len(crond.programs("keeper")) == 3
     service.stop(again)
     service.start()
-    wait_until(lambda: len(crond.programs("keeper")) == 3)  # the one without a job ends
+    wait_until(lambda: len(crond.programs("keeper")) == 3)  # the keeper without a job ends
     service.release()
     wait_until(lambda: sorted(run.state for run in crond.runs()) == ["failed", "running"])
     service.release("go2")

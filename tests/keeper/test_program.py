@@ -107,7 +107,7 @@ os.execv(sys.executable, [sys.executable, "-I", "-S", front, str(keeper), str(ou
 def test_the_process_in_front_waits_for_the_death_of_a_keeper_that_has_closed_its_descriptors(
     tmp_path: Path,
 ) -> None:
-    """On a machine with one processor it is told before the daemon becomes its child."""
+    """On a machine with one processor, it sees the closed socket before the daemon becomes its child."""
     command = ["/bin/sh", "-c", "grep -qs pycrond /proc/$(cat daemon)/cmdline && echo alive || echo ended"]
     words = [sys.executable, "-c", FRONT_AND_KEEPER, keeper_start.FRONT, *command]
     try:

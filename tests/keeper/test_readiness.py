@@ -1,4 +1,4 @@
-"""start --foreground: the keeper stays in the terminal, logs there, and ends when a signal or key asks."""
+"""start --foreground: the keeper stays in the terminal, logs there, and ends at a signal or Ctrl-C."""
 
 import os
 import pty

@@ -16,7 +16,7 @@ from tests.support import proc
 
 pytestmark = pytest.mark.daemon
 
-FIRST_OWN_DESCRIPTOR = 3  # those below are /dev/null
+FIRST_OWN_DESCRIPTOR = 3  # the descriptors below are /dev/null
 HOSTILE_START = """
 import os, resource, signal, sys
 directory, program = sys.argv[1:]
@@ -290,7 +290,7 @@ def test_the_terminal_is_closed(crond: Crond) -> None:
     shell, master = in_terminal(f"{SCRIPT} start; echo gone", crond.environment)
     read_until(master, b"gone")
     wait_until(has_exited(shell))
-    with pytest.raises(OSError, match="Input/output error"):  # no process has it open any more
+    with pytest.raises(OSError, match="Input/output error"):  # no process has it open
         while os.read(master, 4096):
             pass
     os.close(master)
