@@ -6,8 +6,8 @@ It imports only two small modules of pycrond and does little, so that it does no
 
 LOCK is the descriptor of STATE/lock, held as long as the keeper or the daemon lives. LISTENER listens at the
 path SOCKET for `start`, `stop` and `status`. The others are sockets or -1: WAITER of the `start` that
-executed the keeper, FRONT of the process that represents the keeper in the foreground, PREDECESSOR of a keeper
-that waits for the jobs of a stopped daemon: as their parent it lives on, and reports their ends.
+executed the keeper, FRONT of the process that represents the keeper in the foreground, PREDECESSOR of a
+keeper that waits for the jobs of a stopped daemon: as their parent it lives on, and reports their ends.
 
 Daemon and keeper exchange datagrams; the first byte is the kind. START is a process's start time in ticks.
 

@@ -17,7 +17,7 @@ NEVER = float("inf")
 
 @dataclass(slots=True, eq=False)
 class ActiveRun:
-    """A running run. Times are those of `clock.elapsed`, unless they say otherwise."""
+    """A running run. Times are those of `clock.elapsed` unless noted otherwise."""
 
     run: Run
     pid: int
@@ -26,16 +26,14 @@ class ActiveRun:
     began_at: float | None = None  # Unix seconds
     start: int = 0  # start time of an adopted run's process, in clock ticks since boot
     pidfd: int = -1  # of an adopted run whose process is not our child
-    is_being_ended: bool = False  # by us, for `run.cause`
+    is_being_ended: bool = False  # pycrond is ending it, for `run.cause`
     floor_kb: int | None = None  # memory that its process may have had before its exec; None if not known
-    act_at: float = NEVER  # when its timeout or its grace is over
-    status_due_at: float | None = None  # its process has ended, and its status is waited for until then
-    is_overdue: bool = False  # the status is not waited for a second time
+    act_at: float = NEVER  # the end of its timeout or its grace
+    status_due_at: float | None = None  # its process has ended; the deadline for the report of its status
+    is_overdue: bool = False  # the deadline is not extended again
 
     def signal(self, number: int) -> bool:
-        """Send a signal to its process group, unless its leader has been reaped; return whether that could
-        be.
-        """
+        """Send a signal to the process group, unless its leader was reaped; return whether it was sent."""
         return self.status_due_at is None and spawn.signal_group(self.pid, number)
 
     @property
@@ -58,7 +56,7 @@ class EndedRun(NamedTuple):
 
 
 class ActiveRuns:
-    """The running runs by pid, by job and by lock, and the deadlines among them."""
+    """The running runs by pid, by job and by lock, with their next deadline."""
 
     def __init__(self) -> None:
         self.by_pid: dict[int, ActiveRun] = {}
@@ -83,10 +81,10 @@ class ActiveRuns:
         if active.timeout is not None:
             age = max(0.0, clock.now().timestamp() - (active.began_at or 0))
             began = active.began or clock.elapsed() - age
-            self.act_when(active, began + active.timeout)
+            self.set_act_at(active, began + active.timeout)
 
-    def act_when(self, active: ActiveRun, elapsed: float) -> None:
-        """Have `Termination` look at a run at that time."""
+    def set_act_at(self, active: ActiveRun, elapsed: float) -> None:
+        """Set the time at which `Termination` acts on a run."""
         active.act_at = elapsed
         self.act_at = min(self.act_at, elapsed)
 
@@ -104,7 +102,7 @@ class ActiveRuns:
             del self.lock_holders[lock]
 
     def rows(self) -> list[tuple[int, str, float, str, int, int, int, float | None]]:
-        """All running runs, for a new ledger that has replaced a damaged one."""
+        """Return a row for each running run, for a new ledger that has replaced a damaged ledger."""
         return [
             (
                 active.run.id,
@@ -128,7 +126,7 @@ class ActiveRuns:
         self._ended.append(ended)
 
     def take_ended_jobs(self) -> Sequence[Job]:
-        """Return the job of each run that has ended: fires may wait for that."""
+        """Return the job of each run that has ended: fires may wait for the end."""
         jobs, self._ended_jobs = self._ended_jobs, []
         return jobs
 

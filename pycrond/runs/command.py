@@ -47,19 +47,19 @@ class CommandBuilder:
         """The directory of Debian's cron, in which a job runs that cannot enter its HOME."""
         self._has_pam = bool(SPAWNER.pam_service)
         self._own = User(account, groups=tuple(os.getgroups()))
-        self._inherited = inherited(os.environ, wanted=settings.inherit_env)
+        self._inherited = inherited(os.environ, is_enabled=settings.inherit_env)
 
     def is_own(self, account: Account) -> bool:
         return account == self.account
 
     def is_settled(self, user: str) -> bool:
-        """Have a user looked up for a start; return whether the start need not wait for that."""
+        """Look up a user for a start; return False while the start has to wait for the answer."""
         return user == self.account.name or (user not in self.waited_for and NAMES.is_settled(user))
 
     def usable_user(self, name: str, uid: int | None, now: datetime) -> User:
-        """Return the user as which something may run now; see `Names.usable_user`.
+        """Return the user for a job, hook, ping or mail that starts now; see `Names.usable_user`.
 
-        All that belongs to a user asks here when it is started. The daemon's own user may always run.
+        The daemon's own user is always usable.
         """
         if name == self.account.name and uid in {None, self.account.uid}:
             return self._own
@@ -71,7 +71,7 @@ class CommandBuilder:
 
     def _user_named(self, name: str, now: datetime) -> User:
         account = self.accounts.get(name)
-        if account is None:  # the crontab of a user is not read before it is known whose file it may be
+        if account is None:  # a crontab is read only when its user is known
             reason = f"there was no user '{name}' when the crontabs were loaded"
             raise UnknownUserError(reason if NAMES.user(name) else NAMES.unknown_reason(name))
         return self.usable_user(name, account.uid, now)
@@ -90,9 +90,9 @@ class CommandBuilder:
         limits: Limits = NO_LIMITS,
         prefix: tuple[str, ...] = (),
     ) -> Launch:
-        """The command of a run that prints to `fifo`, as `user`.
+        """Return the command of a run that runs as `user` and prints to `fifo`.
 
-        `prefix` is a command that executes its arguments, as that user.
+        `prefix` is a command that executes its arguments, as the same user.
         """
         launch = describe(
             fire,
@@ -111,8 +111,8 @@ class CommandBuilder:
         return _with_files(launch, options, self._fallback)
 
     def _needs_spawner(self, launch: Launch, options: Options, limits: Limits, account: Account) -> bool:
-        """Return whether only a process that is to become the run can do what the run needs. The daemon does
-        it for a run of its own user that needs no more than a directory, which takes 0.7 ms less.
+        """Return whether the spawner has to start a run. The daemon itself starts a run of its own user that
+        needs only a directory, which takes 0.7 ms less.
         """
         if self._has_pam or options.needs_spawner or limits != NO_LIMITS or not self.is_own(account):
             return True
@@ -131,7 +131,7 @@ def describe(
     state_dir: str = "",
     inherited: Mapping[str, str] = MappingProxyType({}),
 ) -> Launch:
-    """The command, environment (semantics.md 3) and standard input of a run that prints to `fifo`.
+    """Return the command, environment (semantics.md 3) and standard input of a run that prints to `fifo`.
 
     `prefix` is a command that executes its arguments. `state_dir` is the daemon's; variables of the crontab
     take precedence over `inherited` ones.
@@ -147,8 +147,8 @@ def describe(
 
 
 def _with_files(launch: Launch, options: Options, fallback: str) -> Launch:
-    """Return the command of an owner with the files and the umask that its job's options name. `fallback` is
-    entered in place of a HOME that cannot be.
+    """Return the command of an owner with the files and the umask of its job's options. `fallback` replaces a
+    HOME that cannot be entered.
     """
     home = launch.directory
     return launch._replace(
@@ -161,8 +161,8 @@ def _with_files(launch: Launch, options: Options, fallback: str) -> Launch:
 
 
 def _in_home(path: str | None, home: str) -> str:
-    """Return an absolute path for one that may begin with `~/` or be relative to HOME; a first `-` stays.
-    None becomes an empty path.
+    """Return the absolute path for a path that may begin with `~/` or be relative to HOME. A leading `-` is
+    kept. None becomes an empty path.
     """
     if not path:
         return ""
@@ -172,8 +172,8 @@ def _in_home(path: str | None, home: str) -> str:
 
 
 def _identity(run: int, fire: Fire, state_dir: str) -> dict[str, str]:
-    """Variables that tell a run's processes from all others, other daemons' too; by them a job finds its
-    daemon.
+    """Return the variables that distinguish a run's processes from all others, also those of other daemons.
+    With them, a job finds its daemon.
     """
     at = fire.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     names = {"PYCROND_JOB": fire.job.key, "PYCROND_RUN": str(run), "PYCROND_FIRE_TIME": at}
@@ -181,10 +181,10 @@ def _identity(run: int, fire: Fire, state_dir: str) -> dict[str, str]:
 
 
 def marks(run: int, fire: Fire, state_dir: str) -> list[bytes]:
-    """The assignments in the environment of every process of a run, unless it has emptied its environment."""
+    """Return the assignments in the environment of a run's processes, unless a process has removed them."""
     return [as_bytes(f"{name}={value}") for name, value in _identity(run, fire, state_dir).items()]
 
 
-def inherited(environ: Mapping[str, str], *, wanted: bool) -> dict[str, str]:
-    """The daemon's variables that go to every job (`inherit-env`); none unless `wanted`."""
-    return {name: value for name, value in environ.items() if wanted and not _NOT_INHERITED.fullmatch(name)}
+def inherited(environ: Mapping[str, str], *, is_enabled: bool) -> dict[str, str]:
+    """Return the daemon's variables that every job inherits (`inherit-env`); none unless `is_enabled`."""
+    return {name: text for name, text in environ.items() if is_enabled and not _NOT_INHERITED.fullmatch(name)}

@@ -1,7 +1,7 @@
-"""The journal of starts and ends: a small file that is written at once, before the ledger is.
+"""The journal of starts and ends: a small file that is written immediately, before the ledger.
 
-When a daemon is killed before the ledger has them, or while the disk is full, the next daemon reads them
-here. For a run that is not in it, no process was ever started.
+If a daemon is killed before the ledger has them, or while the disk is full, the next daemon reads them from
+the journal. For a run that is not in it, no process was ever started.
 """
 
 import itertools
@@ -24,7 +24,7 @@ LIVES = -1
 
 
 class JournalEntry(NamedTuple):
-    """A run's process, its status as wait(2) has it, or LIVES, and when it ended, in Unix seconds."""
+    """A run's process, its wait(2) status or LIVES, and the time of its end in Unix seconds."""
 
     pid: int
     status: int = LIVES
@@ -38,18 +38,18 @@ NOT_BEGUN = JournalEntry(-1)
 
 
 class Journal:
-    """The file, and what the ledger and the keeper have yet to be told.
+    """The file, and the pending updates for the ledger and the keeper.
 
     The order (starts, ends, release) makes a crash between two steps recoverable.
     """
 
     def __init__(self, path: str, boot: str, ledger: Ledger, keeper: KeeperClient, capture: Capture) -> None:
-        """Take the room on the disk; raises OSError where there is none. `boot` identifies this boot."""
+        """Reserve the room on the disk; raises OSError if there is none. `boot` identifies this boot."""
         self._ledger = ledger
         self._keeper = keeper
         self._capture = capture
         self._starts: list[tuple[int, int, datetime, float]] = []
-        self._done: list[tuple[int, int, int]] = []
+        self._releases: list[tuple[int, int, int]] = []
         self._path = path
         self._descriptor = _open(path)
         mark = FORMAT.pack(int(digest(boot.encode(), 7), 16), 0, 0, 0.0)
@@ -58,7 +58,7 @@ class Journal:
             os.pwrite(self._descriptor, mark + bytes((SLOTS - 1) * FORMAT.size), 0)
         self._used = 1 + len(self._rows())
         self.is_complete = is_known and self._used < SLOTS
-        """Return whether it has every start of this boot that the ledger does not have."""
+        """True if it has every start of this boot that the ledger does not have."""
 
     # The file
 
@@ -71,7 +71,7 @@ class Journal:
             return False
 
     def make_again(self) -> None:
-        """Write another file at the path if this one is no longer there; raises OSError."""
+        """Write a new file at the path if the file is no longer there. Raises OSError."""
         if not self.is_in_place:
             new = _open(self._path)
             os.pwrite(new, os.pread(self._descriptor, SLOTS * FORMAT.size, 0), 0)
@@ -79,7 +79,7 @@ class Journal:
             self._descriptor = new
 
     def read(self) -> dict[int, JournalEntry]:
-        """The last entry of each run in it."""
+        """Return the last entry of each run in the file."""
         return {run: JournalEntry(pid, status, at) for run, pid, status, at in self._rows()}
 
     def _rows(self) -> list[tuple[int, int, int, float]]:
@@ -94,12 +94,12 @@ class Journal:
             self._used += 1
 
     def clear(self) -> None:
-        """Empty the file: the ledger has all that is in it."""
+        """Empty the file: the ledger has all its entries."""
         if self._used > 1:
             os.pwrite(self._descriptor, bytes((self._used - 1) * FORMAT.size), FORMAT.size)
             self._used = 1
 
-    # What the ledger and the keeper have yet to be told
+    # Pending updates for the ledger and the keeper
 
     def add_start(self, run: int, pid: int, at: datetime, lateness: float) -> None:
         """Queue a start for the ledger; `lateness` in ms."""
@@ -107,7 +107,7 @@ class Journal:
 
     def forget_processes(self, processes: Iterable[tuple[int, int]]) -> None:
         """Have the keeper forget processes, by pid and start time, once the ledger has been written."""
-        self._done += [(0, *process) for process in processes]
+        self._releases += [(0, *process) for process in processes]
 
     def write_starts(self, living: Container[int]) -> None:
         """Write the queued starts to the ledger. The start time of a pid in `living` is read from /proc."""
@@ -124,14 +124,14 @@ class Journal:
         if self._ledger.file.has_pending:
             return
         self.clear()
-        done = [*self._done, *((run, 0, 0) for run in self._capture.take_closed())]
-        if done:
-            self._keeper.release(done)
-            self._done.clear()
+        releases = [*self._releases, *((run, 0, 0) for run in self._capture.take_closed())]
+        if releases:
+            self._keeper.release(releases)
+            self._releases.clear()
 
 
 def _open(path: str) -> int:
-    """Open the file, and take the room on the disk."""
+    """Open the file, and reserve its room on the disk."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | OWN_FILE, 0o600)
     try:
         os.posix_fallocate(descriptor, 0, SLOTS * FORMAT.size)

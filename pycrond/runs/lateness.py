@@ -9,7 +9,7 @@ BOUNDS = (0.1, 1.0, 10.0, 60.0)  # seconds
 
 
 class Lateness:
-    """The lateness of the latest starts by a schedule, and numbers of all of them."""
+    """The lateness of the latest starts by a schedule, and totals of all such starts."""
 
     def __init__(self) -> None:
         self._latest: deque[tuple[float, float]] = deque(maxlen=MAX_LATENESSES)
@@ -18,7 +18,7 @@ class Lateness:
         self._within = dict.fromkeys(BOUNDS, 0)
 
     def add(self, elapsed: float, lateness: float) -> None:
-        """Add a start at `elapsed`, by clock.elapsed, that was late by so many ms."""
+        """Add a start at `elapsed`, by clock.elapsed, and its lateness in ms."""
         self._latest.append((elapsed, lateness))
         self._starts += 1
         self._seconds += max(0.0, lateness / 1000)
@@ -26,8 +26,8 @@ class Lateness:
             self._within[bound] += lateness / 1000 <= bound
 
     def figures(self, elapsed: float) -> dict[str, Any]:
-        """Return the number of the latest starts, the median, the 99th percentile and the worst of their
-        lateness in ms or None, the worst of the last 10 minutes, and the numbers of all starts.
+        """Return the number of the latest starts, the median, the 99th percentile and the maximum of their
+        lateness in ms or None, the maximum of the last 10 minutes, and the totals of all starts.
         """
         values = sorted(lateness for _, lateness in self._latest)
         recent = [lateness for at, lateness in self._latest if elapsed - at <= RECENT_TIME]

@@ -1,4 +1,4 @@
-"""The start of runs. What it needs is made ready before; a start that fails for want of room is retried."""
+"""The start of runs. FIFOs and cgroups are made in advance; a start that fails temporarily is retried."""
 
 import contextlib
 import functools
@@ -25,23 +25,23 @@ from pycrond.runs.journal import BEGINS, NOT_BEGUN, Journal, JournalEntry
 from pycrond.runs.lateness import Lateness
 from pycrond.runs.outcome import start_failed
 
-RETRY_INTERVAL, RETRY_TIME = 1.0, 60.0  # seconds in which a start that fails for want of room is retried
+RETRY_INTERVAL, RETRY_TIME = 1.0, 60.0  # seconds; for starts that fail temporarily, see `is_transient`
 
 
 @dataclass(slots=True, eq=False)
 class ClaimedRun:
-    """A run that is in the ledger, and what its start needs, where that could be made ready."""
+    """A run that is in the ledger, and the command and FIFOs of its start, if they could be prepared."""
 
     run: Run
     launch: Launch | None = None
     readers: dict[int, int] = field(default_factory=dict)
-    """Our ends of its FIFO and, with `log=split`, of that of standard error, by run and -run."""
+    """The read ends of its FIFO, by run, and with `log=split` of the FIFO of standard error, by -run."""
     give_up_at: float = 0.0  # by clock.elapsed; 0 before the first try
-    has_waited: bool = False  # its start must be written down first
-    turned: timedelta = timedelta(0)  # by how much the clock was turned while it waited
+    has_waited: bool = False  # the ledger must have its start before it is started
+    turned: timedelta = timedelta(0)  # the steps of the clock while it waited
 
     def late(self, now: datetime) -> timedelta:
-        """Return how long ago its fire time was."""
+        """Return the time since its fire time."""
         return now - self.run.fire.at - self.turned
 
 
@@ -74,7 +74,7 @@ class Launcher:
         self.builder = builder
         self._limits = limits
         self.retrying: list[ClaimedRun] = []
-        """Runs that could not be started for want of room."""
+        """Runs whose start has failed temporarily."""
         self._retry_at = 0.0
         self.trouble = ""
         """The reason why runs cannot be started at present, whatever their commands."""
@@ -83,15 +83,15 @@ class Launcher:
     # Before the start
 
     def prepare(self, claims: Sequence[ClaimedRun]) -> None:
-        """Make ready what the starts need. A failure is no error yet: the start tries again."""
+        """Build the commands and make the FIFOs. A failure is no error yet: the start tries again."""
         now = clock.now()
         for claimed in claims:
             with contextlib.suppress(PycrondError, OSError):
-                self._make_ready(claimed, self.builder.user_of(claimed.run.job, now))
+                self._prepare(claimed, self.builder.user_of(claimed.run.job, now))
         self._hold(claims)
 
-    def _make_ready(self, claimed: ClaimedRun, user: User) -> Launch:
-        """Describe the command and make its FIFOs. Raises OSError where there is no room."""
+    def _prepare(self, claimed: ClaimedRun, user: User) -> Launch:
+        """Build the command and make its FIFOs. Raises OSError, such as for a full disk."""
         run = claimed.run
         limits = self._limits.limits(run.job.entry.options, run.id)
         fifo = self._output.capture.path(run.id)
@@ -112,7 +112,9 @@ class Launcher:
         self._keeper.hold([end for claimed in claims if claimed.launch for end in claimed.readers.items()])
 
     def discard(self, claims: Sequence[ClaimedRun]) -> None:
-        """Undo `prepare`. The keeper is told at once: a run that is made ready again has another FIFO."""
+        """Undo `prepare`. The keeper releases the FIFOs immediately: a run that is prepared again has new
+        ones.
+        """
         held = [(claimed.run.id, 0, 0) for claimed in claims if claimed.launch]
         for claimed in claims:
             if claimed.launch:
@@ -126,8 +128,8 @@ class Launcher:
     # The start
 
     def start(self, claims: Sequence[ClaimedRun]) -> None:
-        """Start all of them, with nothing in between; the ledger is written later."""
-        ready = self._ready(claims)
+        """Start the runs without any work in between; the ledger is written later."""
+        ready = self._prepared(claims)
         if not ready:
             return
         ends = [(claimed.readers, number) for claimed, _ in ready for number in claimed.readers]
@@ -140,18 +142,18 @@ class Launcher:
                 self._not_started(start.claimed, start.error, start.at, start.elapsed)
         self._follow([start for start in starts if not start.error])
 
-    def _ready(self, claims: Sequence[ClaimedRun]) -> list[tuple[ClaimedRun, Launch]]:
-        """The runs that may start, with what their starts need."""
+    def _prepared(self, claims: Sequence[ClaimedRun]) -> list[tuple[ClaimedRun, Launch]]:
+        """Return the runs that can start, with their commands."""
         now, elapsed = clock.now(), clock.elapsed()
         new, ready = [], []
         for claimed in claims:
             try:
                 user, launch = self.builder.user_of(claimed.run.job, now), claimed.launch
                 if launch and launch.owner and (launch.owner, launch.groups) != (user.account, user.groups):
-                    self.discard([claimed])  # it was made ready for what the account was before
+                    self.discard([claimed])  # it was prepared before the account changed
                     launch = None
                 if launch is None:
-                    launch = self._make_ready(claimed, user)
+                    launch = self._prepare(claimed, user)
                     new.append(claimed)
             except (PycrondError, OSError) as error:
                 self.trouble = os_reason(error) if isinstance(error, OSError) else self.trouble
@@ -163,7 +165,7 @@ class Launcher:
         return ready
 
     def _start(self, starter: spawn.Starter, claimed: ClaimedRun, launch: Launch) -> _Start:
-        now, elapsed = clock.now(), clock.elapsed()  # of this start: its lateness counts
+        now, elapsed = clock.now(), clock.elapsed()  # of this start, for its lateness
         self._journal.note(claimed.run.id, BEGINS)
         try:
             pid = starter.start(launch)
@@ -174,7 +176,7 @@ class Launcher:
         return _Start(claimed, now, elapsed, pid)
 
     def _follow(self, starts: Sequence[_Start]) -> None:
-        """Capture their output, watch for their ends, and queue the starts for the ledger."""
+        """Capture the output of started runs, watch for their ends, and queue the starts for the ledger."""
         outputs = self._output.begin(
             [(start.claimed.run, start.pid, start.claimed.readers, start.at.timestamp()) for start in starts]
         )
@@ -197,7 +199,7 @@ class Launcher:
     # Failures
 
     def _not_started(self, claimed: ClaimedRun, error: Exception, now: datetime, elapsed: float) -> None:
-        """Retry later if the cause may pass; else the run has failed."""
+        """Retry later if the failure is temporary; otherwise the run has failed."""
         claimed.give_up_at = claimed.give_up_at or elapsed + RETRY_TIME
         if spawn.is_transient(error) and elapsed < claimed.give_up_at:
             if not self.retrying:
@@ -211,16 +213,16 @@ class Launcher:
         self.discard([claimed])
 
     def withdraw(self, claimed: ClaimedRun) -> None:
-        """Do not retry this start, if it waits here."""
-        self.retrying = [other for other in self.retrying if other is not claimed]
+        """Stop retrying a start."""
+        self.retrying = [waiting for waiting in self.retrying if waiting is not claimed]
 
     def give_up(self) -> None:
-        """Retry each waiting start only once more."""
+        """Retry each failed start only once more."""
         for claimed in self.retrying:
             claimed.give_up_at = -1.0
 
     def retry(self, elapsed: float) -> None:
-        """Start again what could not be started."""
+        """Retry the starts that have failed temporarily."""
         if self.retrying and elapsed >= self._retry_at:
             claims, self.retrying = self.retrying, []
             self._retry_at = elapsed + RETRY_INTERVAL
@@ -231,10 +233,10 @@ class Launcher:
             self.start(settled)
 
     def retry_in(self, elapsed: float) -> float | None:
-        """Seconds until `retry` has something to do; None if nothing waits."""
+        """Return the seconds until `retry` has something to do; None if nothing waits."""
         return max(0.0, self._retry_at - elapsed) if self.retrying else None
 
 
 def _memory_floor(*, is_own: bool) -> int:
-    """Return the most memory in KiB that the process of a run has before its exec; `is_own`: as this user."""
+    """Return the most memory in KiB that a run's process has before its exec; `is_own`: without spawner."""
     return (0 if is_own else procfs.peak_memory(SPAWNER.pid)) or procfs.peak_memory(os.getpid())

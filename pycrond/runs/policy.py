@@ -9,10 +9,9 @@ from pycrond.jobs.options import Options, is_global
 from pycrond.jobs.run import NO_CAUSE, Cause, Fire, Outcome, Reason, Run, State
 from pycrond.text import duration
 
-MAX_RETRY_DELAY = 3600.0  # seconds between two attempts, however often it failed
-RETRY_SPREAD = (
-    10  # per cent that a retry may come later, so that runs that failed together do not retry together
-)
+MAX_RETRY_DELAY = 3600.0  # seconds between two attempts
+RETRY_SPREAD = 10
+"""Per cent by which a retry may be later, so that runs that failed together do not retry together."""
 
 
 class Verdict(enum.Enum):
@@ -27,20 +26,20 @@ class Verdict(enum.Enum):
 
 
 class Situation(NamedTuple):
-    """The facts that a decision depends on. Runs are the running ones."""
+    """The facts that a decision depends on."""
 
     running: tuple[int, ...] = ()
-    """Runs of the same job."""
+    """The running runs of the same job."""
     waiting: int = 0
-    """How many fires of the same job wait already."""
+    """The number of fires of the same job that wait already."""
     holder: int = 0
     """The run that holds the job's lock; 0: none."""
     full: bool = False
-    """As many jobs run as may: of all users, or of this one."""
+    """The limit of running jobs is reached: that of all users, or that of this user."""
     queue_full: bool = False
-    """As many fires of the user wait as may."""
+    """The limit of the user's waiting fires is reached."""
     paused: str | None = None
-    """The reason given for the job's pause; None: it is not paused."""
+    """The reason of the job's pause; None: it is not paused."""
     late: float = 0.0
     """Seconds since the fire time."""
 
@@ -66,15 +65,17 @@ def admit(fire: Fire, now: Situation) -> Decision:
         return Decision(Verdict.MISS, Cause.of(Reason.WITHIN, details))
     decision = _busy(fire, options, now)
     if not decision and now.full:
-        decision = Decision(Verdict.WAIT, Cause.of(Reason.MAX_RUNNING, "as many run as may"))
+        decision = Decision(
+            Verdict.WAIT, Cause.of(Reason.MAX_RUNNING, "the limit of running jobs is reached")
+        )
     if decision and decision.verdict is Verdict.WAIT and now.queue_full:
-        text = f"as many of the user's fires wait as may, {decision.cause.text}"
+        text = f"the limit of the user's waiting fires is reached, {decision.cause.text}"
         return Decision(Verdict.SKIP, Cause.of(Reason.QUEUE_FULL, text))
     return decision or START
 
 
 def _busy(fire: Fire, options: Options, now: Situation) -> Decision | None:
-    """Decide about a fire whose job is running or whose lock is held; None where neither is so."""
+    """Decide about a fire whose job is running or whose lock is held; None if neither is true."""
     running = now.running if options.overlap != "allow" else ()
     if running:
         cause = Cause.of(Reason.OVERLAP, f"run {running[-1]} still runs")
@@ -87,17 +88,17 @@ def _busy(fire: Fire, options: Options, now: Situation) -> Decision | None:
     if options.overlap == "skip":
         return Decision(Verdict.SKIP, cause)
     if now.waiting and fire.trigger == "schedule":
-        return Decision(Verdict.SKIP, Cause.of(Reason.QUEUE_FULL, f"one waits already, {cause.text}"))
+        return Decision(Verdict.SKIP, Cause.of(Reason.QUEUE_FULL, f"a fire waits already, {cause.text}"))
     return Decision(Verdict.WAIT, cause)
 
 
 def lock_of(job: Job) -> str | None:
-    """The name under which a job's lock is held on this machine: per user, unless it is `global:`."""
+    """Return the name of a job's lock on this machine: per user, or `global:NAME`; None without lock."""
     return _of_user(job, job.entry.options.lock)
 
 
 def cluster_lock_of(job: Job) -> str | None:
-    """The name under which a job's lock is held in the cluster: `user/NAME` or `global:NAME`."""
+    """Return the name of a job's lock in the cluster, `user/NAME` or `global:NAME`; None without lock."""
     return _of_user(job, job.entry.options.cluster_lock)
 
 
@@ -106,10 +107,10 @@ def _of_user(job: Job, lock: str | None) -> str | None:
 
 
 def retry_in(options: Options, fire: Fire, end: Outcome) -> float | None:
-    """Seconds until a failed run is tried again; None: it is not.
+    """Return the seconds until the next attempt of a failed run; None if there is none.
 
-    The delay doubles with each attempt up to an hour, and is longer by up to a tenth, drawn from job and
-    fire, so that a restart of the daemon does not draw again.
+    The delay doubles with each attempt up to an hour. Up to a tenth is added, which is computed from job and
+    fire, so that it is the same after a restart of the daemon.
     """
     if end.state not in {State.FAILED, State.TIMED_OUT} or fire.attempt > options.retries:
         return None
@@ -123,11 +124,11 @@ def longest_retry_delay(options: Options, attempt: int) -> float:
 
 
 def _retry_delay(options: Options, attempt: int) -> float:
-    # The cap decides long before the 40th attempt: it only keeps the number small.
+    # The maximum is reached long before the 40th attempt: the limit of 40 only keeps the number small.
     delay: float = min(options.retry_delay * 2 ** min(attempt - 1, 40), MAX_RETRY_DELAY)
     return delay
 
 
 def replaced_by(run: Run) -> Cause:
-    """Return the cause of the end of the runs that another one replaces."""
+    """Return the cause of the end of the runs that `run` replaces."""
     return Cause.of(Reason.REPLACED, f"replaced by run {run.id}")

@@ -17,14 +17,14 @@ from pycrond.runs.journal import Journal, JournalEntry
 from pycrond.runs.outcome import judge, outcome, peak_memory, reported_outcome, start_failed
 
 REPORT_TIMEOUT = 1.0  # seconds to wait for the keeper's report of what has ended
-LAST_TIMEOUT = 10.0  # seconds more, where the kernel does not tell: the keeper is slow, or the clock leapt
+LAST_TIMEOUT = 10.0  # further seconds if the kernel has no status: the keeper is slow, or the clock leapt
 STATUS_UNKNOWN = Outcome(
     State.UNKNOWN, Cause(Reason.STATUS_UNKNOWN, "it ended while no pycrond watched it, or the machine died")
 )
 
 
 class Reaper:
-    """Notices that processes have ended, and makes ended runs of active ones."""
+    """Detects the ends of processes, and turns active runs into ended runs."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Reaper:
         self.journal = journal
         self._poller = poller
         self._limits = limits
-        self._awaited: list[ActiveRun] = []  # have ended; nothing has reported their status yet
+        self._awaited: list[ActiveRun] = []  # runs that have ended, but whose status is not reported yet
         self._other_children: list[tuple[int, int]] = []
 
     def reap(self, now: datetime) -> None:
@@ -61,19 +61,19 @@ class Reaper:
                 self.end(active, end, now)
 
     def take_other_children(self) -> list[tuple[int, int]]:
-        """Return pid and status of children that have ended since the last call and were no runs."""
+        """Return pid and status of children that ended since the last call and do not belong to runs."""
         children, self._other_children = self._other_children, []
         return children
 
     # Adopted runs
 
     def adopt(self, active: ActiveRun) -> None:
-        """Watch a running run of an earlier daemon. If it was being ended, its grace begins anew, unless its
-        timeout was over.
+        """Watch a running run of an earlier daemon. If it was being ended, its grace begins again, except
+        after a timeout.
         """
         self._active.add(active)
         if active.run.cause.reason in {Reason.KILL, Reason.REPLACED, Reason.STOP}:
-            self._active.act_when(active, clock.elapsed() + active.grace)
+            self._active.set_act_at(active, clock.elapsed() + active.grace)
         if active.pidfd >= 0:
             self._poller.register(active.pidfd, lambda: self._adopted_ended(active))
 
@@ -90,19 +90,19 @@ class Reaper:
         self._awaited.append(active)
 
     def _adopted_ended(self, active: ActiveRun) -> None:
-        """The keeper, its parent, has the status, and has reported it or is about to."""
+        """Wait for the status of a run: its parent, the keeper, has reported it or is about to."""
         self._poller.unregister(active.pidfd)
         self._await(active)
         self.read_reports()
 
     def read_reports(self) -> None:
-        """Read what the keeper reports: the ends of adopted runs, and of processes that are no runs."""
+        """Read the keeper's reports: the ends of adopted runs, and of processes that are not runs."""
         self._keeper.flush()
         for end in self._keeper.read_ends():
             active = self._active.by_pid.get(end.pid)
-            # A run that ended just as it was looked for has no known start time.
-            is_unseen = active in self._awaited and not active.start if active else False
-            if active and (active.start == end.start or is_unseen):
+            # The start time of a run is not known if it ended while its process was searched for.
+            has_no_start = active in self._awaited and not active.start if active else False
+            if active and (active.start == end.start or has_no_start):
                 active.start = end.start
                 if active.pidfd >= 0:
                     self._poller.unregister(active.pidfd)
@@ -114,13 +114,11 @@ class Reaper:
         if self._keeper.is_gone and self._keeper.fileno() >= 0:
             self._poller.unregister(self._keeper)
             self._keeper.close()
-            detail = (
-                "the keeper is gone: a daemon that dies now stays dead, and what ends meanwhile is unknown"
-            )
+            detail = "the keeper is gone: if the daemon dies, nothing starts it again or sees its runs end"
             self._output.log.write("ERROR", detail, clock.now(), level="err")
 
     def step(self, now: datetime, elapsed: float) -> None:
-        """Wait no longer for reports that do not come."""
+        """End runs whose status has not been reported in time."""
         self._keeper.flush()
         for active in [run for run in self._awaited if elapsed >= (run.status_due_at or 0.0)]:
             status = procfs.exit_status(active.pidfd, active.pid, active.start)
@@ -131,15 +129,15 @@ class Reaper:
             self.end(active, STATUS_UNKNOWN if status is None else outcome(status), now)
 
     def retry_in(self, elapsed: float) -> float | None:
-        """Seconds until `step` has something to do; None if nothing waits."""
+        """Return the seconds until `step` has something to do; None if nothing waits."""
         first = min((active.status_due_at or 0.0 for active in self._awaited), default=None)
         return None if first is None else max(0.0, first - elapsed)
 
     # The end
 
     def end(self, active: ActiveRun, end: Outcome, at: datetime, duration: float | None = None) -> None:
-        """End a run whose main process has ended: its output so far is captured at once, that of processes it
-        left behind as it comes.
+        """End a run whose main process has ended. Its output so far is captured now; output of processes that
+        it left behind is captured later.
         """
         self._active.remove(active)
         run = active.run
@@ -158,7 +156,7 @@ class Reaper:
 
 
 def _memory_floor(active: ActiveRun) -> int:
-    """Return the most memory in KiB that a run's process may have had before its exec. The peak of an earlier
-    daemon is taken to be no more than this one's, which has read the same files.
+    """Return the most memory in KiB that a run's process may have had before its exec. For a run of an
+    earlier daemon, use the peak of this daemon, which has read the same files.
     """
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss if active.floor_kb is None else active.floor_kb

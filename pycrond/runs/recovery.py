@@ -1,4 +1,4 @@
-"""Recovery: what an earlier daemon left. Its running runs are adopted, the others closed."""
+"""Recovery of an earlier daemon's runs: running runs are adopted, the others are closed."""
 
 import contextlib
 import os
@@ -25,7 +25,7 @@ from pycrond.text import storable
 
 MAX_ATTEMPT = 1_001  # of a job with the most retries
 MAX_LATENESS = 60.0  # seconds by which a claimed run may start later, because the daemon died
-DIED_BEFORE_START = Cause.of(Reason.DAEMON_DOWN, "it died before this was started")
+DIED_BEFORE_START = Cause.of(Reason.DAEMON_DOWN, "the daemon died before it started the run")
 
 
 class Recovery:
@@ -40,7 +40,7 @@ class Recovery:
         poller: Poller,
         ends_path: str,
     ) -> None:
-        """`ends_path` is the file of ends that a keeper which has ended wrote."""
+        """`ends_path` is the file in which an earlier keeper saved ends."""
         self._ledger = ledger
         self._output = output
         self._reaper = reaper
@@ -48,14 +48,15 @@ class Recovery:
         self._keeper = keeper
         self._poller = poller
         self._ends_path = ends_path
-        self._outputs: list[CapturedOutput] = []  # of all runs that it takes over
-        self._found_traceless = False  # a claimed run that left no trace of a process
+        self._outputs: list[CapturedOutput] = []  # of all adopted and closed runs
+        self._has_traceless_run = False  # a claimed run has left no trace of a process
 
     def run(self, last_turn: datetime | None, now: datetime) -> None:
-        """Adopt what lives, close what does not, and go on with the delivery where the last daemon stopped.
+        """Adopt living runs, close the others, and continue the delivery where the last daemon stopped.
 
-        A run that was claimed for a minute after `last_turn` was not started; its claim is undone, to be made
-        again. A run that was claimed up to it may have been started, and is not started again.
+        A run that was claimed for a minute after `last_turn` was not started; its claim is undone, and made
+        again later. A run that was claimed for a minute up to `last_turn` may have been started, and is not
+        started again.
         """
         entries = self._journal.read()
         ends = [*read_saved_ends(self._ends_path), *self._read_reports()]
@@ -65,7 +66,7 @@ class Recovery:
         cancelled = []
         for row in unfinished:
             is_claim = row.state in {State.CLAIMED, State.WAITING}
-            is_of_minute = row.wall is not None  # others are claimed when they are to start
+            is_of_minute = row.wall is not None  # other runs are claimed when they are to start
             if is_claim and is_of_minute and last_turn is not None and row.fire > last_turn.timestamp():
                 cancelled.append(row.id)
             elif row.state == State.CLAIMED and self._journal.is_complete and _was_not_begun(row, entries):
@@ -79,7 +80,7 @@ class Recovery:
         for run in cancelled:
             self._output.capture.remove(run)
         self._journal.forget_processes(survivors.ends)
-        # The keeper may be another one than that daemon's.
+        # The earlier daemon may have had another keeper.
         self._keeper.hold([end for output in self._outputs for end in output.readers.items()])
         if not self._keeper.is_gone:
             self._poller.register(self._keeper, self._reaper.read_reports)
@@ -91,7 +92,7 @@ class Recovery:
             os.unlink(self._ends_path)
 
     def _read_reports(self) -> list[ProcessEnd]:
-        """The ends that the keeper reports; the last of them is waited for, for a second."""
+        """Return the ends that the keeper reports; wait for the last of them, at most a second."""
         ends, give_up_at = self._keeper.read_ends(), clock.elapsed() + REPORT_TIMEOUT
         if not self._keeper.is_gone:
             self._poller.register(self._keeper, lambda: None)
@@ -101,7 +102,7 @@ class Recovery:
         return ends
 
     def _unfinished(self, survivors: Survivors, now: datetime) -> list[Unfinished]:
-        """The open runs of the ledger, and living runs that it has never heard of, because it is new or the
+        """Return the open runs of the ledger, and living runs that it does not have because it is new or the
         disk was full: these are identified by their environment.
         """
         unfinished = self._ledger.unfinished()
@@ -123,8 +124,8 @@ class Recovery:
     # A claimed run that was not begun
 
     def _begin_late(self, row: Unfinished, now: datetime) -> None:
-        """Let a run start that its daemon claimed and did not begin: up to a minute later that is lateness;
-        after that the job's `missed` decides.
+        """Let a run start that its daemon claimed but did not start. Up to a minute after its fire time it
+        starts late; after that the job's `missed` decides.
         """
         self._output.capture.remove(row.id)
         missed = _run_of(self._ledger, row).job.entry.options.missed
@@ -156,7 +157,7 @@ class Recovery:
         self._outputs.append(output)
 
     def _continue(self, active: ActiveRun, process: SurvivingProcess | None, now: datetime) -> None:
-        """Watch a run, or close it, as far as its end is known."""
+        """Watch a run, or close it with the outcome that is known."""
         if process and process.lives:
             active.output.run_over = False
             self._reaper.adopt(active)
@@ -164,16 +165,16 @@ class Recovery:
             self._reaper.end(active, *reported_outcome(process.end, active.began_at))
         elif process:
             self._reaper.await_status(active)
-        elif self._found_traceless and self._journal.is_complete and active.run.state == State.CLAIMED:
-            cause = Cause(Reason.DAEMON_DOWN, "claimed, and the daemon died")
+        elif self._has_traceless_run and self._journal.is_complete and active.run.state == State.CLAIMED:
+            cause = Cause(Reason.DAEMON_DOWN, "claimed, but the daemon died before its start")
             self._reaper.end(active, Outcome(State.LOST, cause), now)
-        else:  # runs are started one after another, and each is noted: only the first can have been started
+        else:  # runs are started one by one, and the journal has each start: only the first may have started
             cause = Cause(Reason.START_UNKNOWN, "the daemon died in the instant of its start")
             self._reaper.end(active, Outcome(State.UNKNOWN, cause), now)
-            self._found_traceless = True
+            self._has_traceless_run = True
 
     def _write_start(self, row: Unfinished, process: SurvivingProcess, now: datetime) -> float:
-        """Write the start of a run whose daemon died before it could; return it in Unix seconds."""
+        """Write the start of a run whose daemon died before it wrote the start; return it in Unix seconds."""
         age = clock.elapsed() - procfs.ticks_to_seconds(process.start) if process.start else 0.0
         latest = process.end.at if process.end else now.timestamp()
         at = max(row.fire, min(now.timestamp() - age, latest))
@@ -183,7 +184,7 @@ class Recovery:
 
 
 def _run_of(ledger: Ledger, row: Unfinished) -> Run:
-    """The run of a row, as far as the ledger knows its job."""
+    """Return the run of a row. If the ledger does not have its job, the job has only its key."""
     job = ledger.jobs.job(row.key) or JobRow(
         row.key, None, row.key.partition("/")[0], "", 0, "", None, "UTC", "", "{}"
     )
@@ -195,8 +196,8 @@ def _run_of(ledger: Ledger, row: Unfinished) -> Run:
 def _claimed_identity(pid: int, run: int, fifo: str) -> tuple[str, float, int] | None:
     """Return the job's key, the fire time and the attempt that the process of a run has in its environment.
 
-    A process can put anything there. So the user of the key must be the owner of the process and of the FIFO,
-    by the kernel's word; None where they differ, or where the text makes no sense.
+    A process can set any variables. So, according to the kernel, the user in the key must own the process and
+    the FIFO. Return None if they differ, or if a value is not valid.
     """
     variables = procfs.run_variables(pid)
     if not variables or variables["RUN"] != str(run):

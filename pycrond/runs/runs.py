@@ -24,7 +24,7 @@ from pycrond.runs.recovery import Recovery
 from pycrond.runs.termination import Termination
 from pycrond.settings import Settings
 
-MAX_PREPARED = 40  # runs of a user that has a share, before they are due
+MAX_PREPARED = 40  # runs of a user with a share that are prepared before they are due
 
 
 class Runs:
@@ -54,21 +54,21 @@ class Runs:
     # An earlier daemon's runs
 
     def recover(self, last_turn: datetime | None, now: datetime) -> None:
-        """Take over from an earlier daemon whose last turn was at that minute."""
+        """Take over the runs of an earlier daemon, whose last turn was at `last_turn`."""
         self.limits.find_existing()
         self._recovery.run(last_turn, now)
         for active in self.active.by_pid.values():
             self.limits.renew(active.run.job.entry.options, active.run.id)
 
     def recovered(self) -> None:
-        """The ends that recovery found are in the ledger."""
+        """Remove the file of saved ends: the ledger has them."""
         self._recovery.done()
 
     # Claims and starts
 
     def claim(self, fires: Sequence[Fire], boot: str | None = None) -> list[ClaimedRun]:
-        """Write fires down, durably, and make their starts ready; fires that were claimed before are left
-        out.
+        """Write fires to the ledger, durably, and prepare their starts. Leave out fires that were claimed
+        before.
 
         With `boot`, these are the @reboot fires of that boot.
         """
@@ -78,12 +78,12 @@ class Runs:
             for fire, run in pairs
             if run is not None
         ]
-        self.launcher.prepare(self._with_places([claimed for claimed in claims if not claimed.has_waited]))
+        self.launcher.prepare(self._to_prepare([claimed for claimed in claims if not claimed.has_waited]))
         return claims
 
-    def _with_places(self, claims: Sequence[ClaimedRun]) -> list[ClaimedRun]:
-        """Return the claims that find a place now, of each user that has a share a few, so that this takes no
-        longer than a turn of the loop may; the others are made ready when they start.
+    def _to_prepare(self, claims: Sequence[ClaimedRun]) -> list[ClaimedRun]:
+        """Return the claims to prepare now: of each user with a share only as many as may start, and only so
+        many that a turn of the loop does not take too long. The others are prepared when they start.
         """
         claimed_places: Counter[str] = Counter()
         kept = []
@@ -96,11 +96,11 @@ class Runs:
         return kept
 
     def free_places(self, user: str) -> int | None:
-        """Return how many more runs of a user may start by its share; None: no limit applies."""
+        """Return the number of runs that a user may still start by its share; None: no limit applies."""
         return self.shares.free_places(user, self._output.capture.open_of_user)
 
     def is_settled(self, user: str) -> bool:
-        """Have a user looked up for a start; return whether the start need not wait for that."""
+        """Look up a user for a start; return False while the start has to wait for the answer."""
         return self.launcher.builder.is_settled(user)
 
     def take_freed(self) -> tuple[Sequence[Job], set[str]]:
@@ -108,17 +108,17 @@ class Runs:
         return self.active.take_ended_jobs(), self._output.capture.take_freed_users()
 
     def make_ready(self, claims: Sequence[ClaimedRun]) -> None:
-        """Write, durably, that waiting runs may be started, and make their starts ready, so that nothing
-        stands between their time and the start. On a full disk they go on waiting.
+        """Write, durably, that waiting runs may be started, and prepare their starts, so that nothing delays
+        them when their time comes. If the disk is full, they go on waiting.
         """
         if self._ledger.may_start([claimed.run.id for claimed in claims]):
             for claimed in claims:
                 claimed.run.enter(State.CLAIMED)
                 claimed.has_waited = False
-            self.launcher.prepare(self._with_places(claims))
+            self.launcher.prepare(self._to_prepare(claims))
 
     def cancel(self, claims: Sequence[ClaimedRun]) -> None:
-        """Undo claims for a minute that has not come."""
+        """Undo claims for a minute that has not come yet."""
         self._ledger.cancel([claimed.run.id for claimed in claims])
         self.launcher.discard(claims)
 
@@ -132,8 +132,8 @@ class Runs:
         self._ledger.wait(rows)
 
     def start_waiting(self, claims: Sequence[ClaimedRun]) -> bool:
-        """Start runs that have waited. First it is written down, durably, that they may have been started;
-        they are not, and False is returned, where the disk is full.
+        """Start runs that have waited. First write, durably, that they may have been started. If the disk is
+        full, start none and return False.
         """
         if not self._ledger.may_start([claimed.run.id for claimed in claims]):
             return False
@@ -143,7 +143,7 @@ class Runs:
         return True
 
     def settle(self, claims: Sequence[tuple[ClaimedRun, Cause]], state: State, now: datetime) -> None:
-        """End claims that become no run: skipped, missed or killed."""
+        """End claims that are not started: skipped, missed or killed."""
         for claimed, cause in claims:
             claimed.run.enter(state, cause)
         self._ledger.settle([(claimed.run.id, cause) for claimed, cause in claims], state, now)
@@ -151,9 +151,9 @@ class Runs:
     # Ends
 
     def kill_all(self, cause: Cause, latest: float = NEVER) -> None:
-        """End all runs: TERM now, KILL after each one's grace, and not later than at `latest`, by
-        `clock.elapsed`; starts that wait for room get one more try. Called again, it ends those that were
-        started since.
+        """End all runs: TERM now, KILL after the grace of each run, but not after `latest`, by
+        `clock.elapsed`. Starts that have failed temporarily get one more try. A further call ends the runs
+        that have started since.
         """
         self.launcher.give_up()
         self.termination.end([*self.active.by_pid.values()], cause)
@@ -161,7 +161,7 @@ class Runs:
             self.termination.shorten_graces(latest)
 
     def write_starts(self) -> None:
-        """Write the starts since the last call to the ledger: before the ends are written."""
+        """Write the starts since the last call to the ledger, before their ends are written."""
         self.journal.write_starts(self.active.by_pid)
 
     def take_started(self) -> list[Started]:
@@ -169,8 +169,8 @@ class Runs:
         return [Started(active.run.id, active.run.fire) for active in self.active.take_started()]
 
     def take_ended(self) -> list[EndedRun]:
-        """Return the runs that have ended since the last call, to be given to `write_ends`; what they left
-        behind is looked for.
+        """Return the runs that have ended since the last call, for `write_ends`, and begin to search for the
+        processes that they left behind.
         """
         ended = [*self.active.take_ended()]
         for run in ended:
@@ -179,31 +179,31 @@ class Runs:
         return ended
 
     def write_ends(self, ended: Sequence[EndedRun], *more: Work) -> None:
-        """Write ends to the ledger, and in the same transaction what follows from them."""
+        """Write ends to the ledger, and in the same transaction the records in `more` that depend on them."""
         self._ledger.finished([(run.run.id, run.outcome, run.at, run.duration) for run in ended], *more)
 
     # The loop
 
     def step(self, now: datetime, elapsed: float) -> None:
-        """Reap what has ended."""
+        """Reap ended processes."""
         self.reaper.step(now, elapsed)
-        # Before the starts are written: of most it is known by then how they ended. Some started after `now`.
+        # Before the starts are written: most short runs have ended by then. Some were started after `now`.
         self.reaper.reap(clock.now())
 
     def retry(self, elapsed: float) -> None:
-        """Retry starts, and end what has run for too long."""
+        """Retry starts, and end runs at their timeout."""
         self.launcher.retry(elapsed)
         self.termination.step(elapsed)
 
     def retry_in(self, elapsed: float) -> float | None:
-        """Seconds until `step` or `retry` has something to do; None if nothing waits."""
+        """Return the seconds until `step` or `retry` has something to do; None if nothing waits."""
         parts = (self.reaper, self.launcher, self.termination)
         waits = [part.retry_in(elapsed) for part in parts]
         return min((wait for wait in waits if wait is not None), default=None)
 
 
 def ended_event(ended: EndedRun) -> Ended:
-    """The event of an end."""
+    """Return the event for the end of a run."""
     output = ended.active.output if ended.active else None
     printed = 1 if output is None or output.log.output_open else output.log.spool.size
     run = ended.run

@@ -1,4 +1,4 @@
-"""The processes that an earlier daemon started: which live, and how the others ended."""
+"""The processes that an earlier daemon started: the living processes, and the ends of the others."""
 
 import os
 from collections.abc import Collection, Iterable, Mapping
@@ -10,12 +10,12 @@ from pycrond.runs.journal import LIVES, JournalEntry
 
 
 class SurvivingProcess(NamedTuple):
-    """A run's process: it lives, or it is known how it ended, or neither."""
+    """A run's process: it lives, or its end is known, or neither is true."""
 
     pid: int
     start: int  # in clock ticks since boot; 0: not known
     pidfd: int = -1  # of a process that lives and is not our child
-    is_child: bool = False  # ours to wait for: the daemon has executed itself anew
+    is_child: bool = False  # a child of this process: the daemon has executed itself again
     end: ProcessEnd | None = None
 
     @property
@@ -24,7 +24,7 @@ class SurvivingProcess(NamedTuple):
 
 
 class Survivors:
-    """The processes that journal and keeper report at the start of a daemon; asked once for each run."""
+    """The processes that journal and keeper report at a daemon's start; `find` is called once a run."""
 
     def __init__(
         self,
@@ -34,8 +34,8 @@ class Survivors:
         dead_leaders: Collection[tuple[int, int]],
     ) -> None:
         """`entries` are the journal's, by run; `ends` were reported by keepers; `leaders` has pid and start
-        time of each run's own process, as the keeper saw it when the daemon died; `dead_leaders` are the
-        leaders of sessions that were dead at that moment, whichever run they belonged to.
+        time of each run's own process, as the keeper saw it when the daemon died; `dead_leaders` has pid and
+        start time of the session leaders of unknown runs that were dead at that moment.
         """
         self._entries = entries
         self._leaders = leaders
@@ -48,10 +48,10 @@ class Survivors:
         self._known_pids.update(pids)
 
     def find(self, run: int, pid: int | None, start: int | None, since: float) -> SurvivingProcess | None:
-        """The process of a run, whose pid and start time may not have been written down; None without a
-        trace.
+        """Return the process of a run; None if there is no trace of it.
 
-        It has not lived before `since`, Unix seconds.
+        `pid` and `start` are None if they were not written down. The process has not started before `since`,
+        in Unix seconds.
         """
         entry = self._entries.get(run)
         if pid is None and entry and entry.pid > 0:
@@ -73,7 +73,7 @@ class Survivors:
         return SurvivingProcess(pid, start or 0, procfs.open_pidfd(pid, start or 0))
 
     def living(self, run: int) -> tuple[int, int]:
-        """Pid and start time of a run's own process when the daemon died, if that lives; else zeros."""
+        """Return pid and start time of a run's own process at the daemon's death, if it lives; else zeros."""
         entry = self._entries.get(run)
         if not entry or entry.pid <= 0:
             return self._leader(run)
@@ -81,15 +81,15 @@ class Survivors:
         return (entry.pid, start) if start else (0, 0)
 
     def _start_of(self, pid: int, since: float) -> int | None:
-        """The start time of a pid: that of the process that ended, or else of the process that lives."""
+        """Return the start time of the process with a pid that has ended, or else of the living process."""
         ended = [end.start for end in self.ends.values() if end.pid == pid and end.at >= since]
         return ended[0] if ended else procfs.start_ticks(pid)
 
     def _leader(self, run: int) -> tuple[int, int]:
-        """The leader of a run that was started in the instant before its daemon died.
+        """Return pid and start time of the leader of a run that was started just before its daemon died.
 
-        None (zeros) where an older process of an unknown run was dead by then: that may have been the run's
-        own, and this leader a background process that it left behind.
+        Return zeros if an older leader of an unknown run was dead by then: that may have been the run's own
+        process, and this leader a background process that it left behind.
         """
         pid, start = self._leaders.get(run, (0, 0))
         is_doubtful = any(

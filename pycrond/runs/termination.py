@@ -1,4 +1,4 @@
-"""Termination of runs: TERM to the process group, KILL after a grace, then KILL to all that is left."""
+"""Termination of runs: TERM to the process group, KILL after a grace, then KILL to all other processes."""
 
 import signal
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,13 +17,13 @@ from pycrond.runs.command import marks
 from pycrond.text import duration
 
 ENDING_SIGNALS = {signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
-"""Signals that end most programs: a run that fails after one of them by hand was killed."""
+"""Signals that end most programs: if a user sends one of them to a run and it fails, it was killed."""
 
 SEARCH_TIME = 0.003  # seconds of a turn spent on the search for processes
 
 
 class _LeftBehind(NamedTuple):
-    """Processes that an ended run may have left, and when they are killed: NEVER if it ended by itself."""
+    """Processes that an ended run may have left, and the time to kill them: NEVER if it ended by itself."""
 
     run: int
     fire: Fire
@@ -50,27 +50,29 @@ class Termination:
         self._keeper = keeper
         self._limits = limits
         self._left: list[_LeftBehind] = []
-        self._searching: list[_LeftBehind] = []  # taken from that list until the search ends
+        self._searching: list[_LeftBehind] = []  # moved from that list until the search ends
         self._search = procfs.ProcessSearch({}, {}, ours=False)
 
     def end(self, runs: Iterable[ActiveRun], cause: Cause, number: int = signal.SIGTERM) -> None:
-        """Send TERM, or another signal, now and KILL after each run's grace. A run that is being ended goes
-        on so.
+        """Send TERM, or another signal, now and KILL after each run's grace. Nothing changes for a run that
+        is already being ended.
         """
         ending = []
         for active in runs:
             if not active.is_being_ended and active.signal(number):
                 active.is_being_ended, active.run.cause = True, cause
-                self._active.act_when(active, clock.elapsed() + active.grace)
+                self._active.set_act_at(active, clock.elapsed() + active.grace)
                 ending.append(active.run)
-        if ending:  # a daemon that comes after this one has to know why
+        if ending:  # the next daemon needs the cause
             self._ledger.note([(run.id, cause) for run in ending])
 
     def shorten_graces(self, latest: float) -> None:
-        """Have each grace that has begun end at `latest`, also that of what ended runs have left behind."""
+        """Shorten graces that have begun to end at `latest`, also those of processes that ended runs have
+        left.
+        """
         for active in self._active.by_pid.values():
             if active.is_being_ended and latest < active.act_at != NEVER:
-                self._active.act_when(active, latest)
+                self._active.set_act_at(active, latest)
         for waiting in (self._left, self._searching):
             waiting[:] = [
                 left._replace(kill_at=min(left.kill_at, latest)) if left.kill_at != NEVER else left
@@ -110,18 +112,18 @@ class Termination:
         self._active.act_at = min((run.act_at for run in self._active.by_pid.values()), default=NEVER)
 
     def run_ended(self, active: ActiveRun) -> None:
-        """Look for processes that a run left behind; if we ended it they have the rest of its grace."""
+        """Search for processes that a run left. If pycrond ended the run, they have the rest of its grace."""
         run = active.run
         if active.is_being_ended:
             kill_at = active.act_at if active.act_at != NEVER else 0.0
             self._left.append(_LeftBehind(run.id, run.fire, kill_at, is_new=True))
-        elif active.output.reader >= 0:  # a process has it open still
+        elif active.output.reader >= 0:  # a process still has it open
             self._left.append(_LeftBehind(run.id, run.fire, NEVER, is_new=True))
         else:
             self._limits.remove(run.id)
 
     def _begin_search(self, elapsed: float) -> None:
-        """Search for what ended runs have left, and again for what has had its grace."""
+        """Begin to search for processes that ended runs left, and again for those whose grace is over."""
         self._searching = [left for left in self._left if left.is_due(elapsed)]
         self._left = [left for left in self._left if not left.is_due(elapsed)]
         by_marks = {
@@ -144,12 +146,12 @@ class Termination:
             members = self._limits.pids(left.run)
             pids = self._search.pids.get(left.run, []) if members is None else members
             if left.is_new:
-                self._found(left, pids)
+                self._grant_grace(left, pids)
             else:
                 self._kill(left, pids)
 
-    def _found(self, left: _LeftBehind, pids: Sequence[int]) -> None:
-        """Let what a run has left have its grace. After a normal end it is left alone, and logged."""
+    def _grant_grace(self, left: _LeftBehind, pids: Sequence[int]) -> None:
+        """Give processes that a run has left the rest of its grace. After a normal end, only log them."""
         if pids and left.kill_at != NEVER:
             self._left.append(left._replace(is_new=False))
             return
@@ -159,7 +161,7 @@ class Termination:
             self.log.write("LEFT", detail, clock.now(), level="notice")
 
     def _kill(self, left: _LeftBehind, pids: Sequence[int]) -> None:
-        """Send KILL to all that a run has left, in its process group or not."""
+        """Send KILL to all processes that a run has left, in its process group or not."""
         if not self._limits.kill(left.run):
             procfs.kill_marked(pids, marks(left.run, left.fire, self._limits.state_dir))
         self._limits.remove(left.run)
@@ -169,11 +171,11 @@ class Termination:
 
     @property
     def is_busy(self) -> bool:
-        """Return whether processes that ended runs have left are still in their grace."""
+        """Return whether processes that ended runs have left still have a grace."""
         return bool(self._left or self._searching)
 
     def retry_in(self, elapsed: float) -> float | None:
-        """Seconds until `step` has something to do; None if nothing waits."""
+        """Return the seconds until `step` has something to do; None if nothing waits."""
         if self._searching or any(left.is_new for left in self._left):
             return 0.0
         first = min([self._active.act_at, *(left.kill_at for left in self._left)])

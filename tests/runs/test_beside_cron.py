@@ -40,7 +40,7 @@ OURS = {"USER", "PYCROND_JOB", "PYCROND_RUN", "PYCROND_FIRE_TIME", "PYCROND_STAT
 
 
 class Process:
-    """The shell of a job, as the probe has found it."""
+    """The shell of a job, as the probe sees it."""
 
     def __init__(self, directory: Path) -> None:
         text = {name: (directory / name).read_text() for name in (*FILES, "links")}
@@ -53,7 +53,7 @@ class Process:
             text["stat"].rpartition(")")[0].split(" ", 1) + text["stat"].rpartition(")")[2].split()
         )
         self.leads = (rest[2] == pid, rest[3] == pid)
-        """Whether it leads its process group, and its session."""
+        """Two flags: it leads its process group; it leads its session."""
         self.terminal, self.nice = rest[4], rest[16]
         self.links = dict(line.split(" ", 1) for line in text["links"].splitlines())
         self.other = [

@@ -16,8 +16,8 @@ NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
     "name", ["DATABASE_URL", "PATH", "TZ", "LANG", "http_proxy", "A", "MAILTOX", "_A", "PGHOST"]
 )
 def test_a_job_inherits_ordinary_variables_only_with_the_option(name: str) -> None:
-    assert inherited({name: "x"}, wanted=True) == {name: "x"}
-    assert inherited({name: "x"}, wanted=False) == {}
+    assert inherited({name: "x"}, is_enabled=True) == {name: "x"}
+    assert inherited({name: "x"}, is_enabled=False) == {}
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_a_job_inherits_ordinary_variables_only_with_the_option(name: str) -> No
     ],
 )
 def test_a_job_never_inherits_variables_that_are_for_the_daemon_or_its_user(name: str) -> None:
-    assert inherited({name: "x"}, wanted=True) == {}
+    assert inherited({name: "x"}, is_enabled=True) == {}
 
 
 def environment(text: str) -> tuple[dict[str, str], tuple[str, ...]]:

@@ -69,7 +69,7 @@ B=crontab
 @needs_root
 @pytest.mark.daemon
 def test_output_is_appended_to_a_file_as_the_user(system: System, shared: Path) -> None:
-    """Across a rotation and the death of the daemon, and with files that cannot be written."""
+    """This includes a rotation, the death of the daemon, and files that cannot be written."""
     (shared / "closed").mkdir(mode=0o700)
     (shared / "link").symlink_to(shared / "linked")
     wait = f"while ! [ -e {shared}/$step ]; do sleep 0.02; done"

@@ -1,4 +1,4 @@
-"""The figures of how late runs have started."""
+"""The figures about the lateness of starts."""
 
 import pytest
 

@@ -45,7 +45,7 @@ def output(crond: Crond) -> list[str]:
 
 
 def kill(crond: Crond) -> int:
-    """Kill the daemon and wait until it is gone; return its pid."""
+    """Kill the daemon and wait until it has ended; return its pid."""
     pid = crond.pid
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not proc.exists(pid))

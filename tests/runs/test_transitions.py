@@ -1,4 +1,4 @@
-"""The states of real runs on rare paths: killed, restored, short of room or on a full disk while they wait."""
+"""The states of real runs on rare paths: killed, restored, without a free descriptor or on a full disk while they wait."""
 
 import os
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ JITTER = "#: name=job jitter=50s\n1 12 * * * true\n"
 
 
 def wait_for_jitter(loop: Loop) -> None:
-    """Let the delay of a run be over."""
+    """Let the delay of a run pass."""
     loop.frozen.tick(timedelta(seconds=51))
     loop.turn()
 
@@ -251,7 +251,7 @@ def test_an_adopted_run_keeps_the_cause_for_which_it_is_ended(
 
 @pytest.fixture
 def filler(loop: Loop, tmpfs: Path) -> Iterator[Path]:
-    """A file that may fill the small file system on which the state directory lies."""
+    """A file that may fill the small file system of the state directory."""
     loop.settings = replace(loop.settings, state_dir=str(tmpfs))
     loop.state = tmpfs
     yield tmpfs / "filler"
@@ -263,7 +263,7 @@ def has_pending(loop: Loop) -> bool:
 
 
 def wait_on_full_disk(loop: Loop, filler: Path, text: str) -> None:
-    """Let a run wait, and its time come while that it starts cannot be written."""
+    """Let a run wait until its time has come and its start cannot be written."""
     loop.begin(text)
     loop.minutes(1 + ("overlap=queue" in text))
     fill(filler)
@@ -304,7 +304,7 @@ def test_a_run_that_waits_for_the_disk_is_killed(loop: Loop, filler: Path, text:
         (" within=100s", "missed", "within: it could not start within 1 m 40 s"),
     ],
 )
-def test_a_run_that_waits_for_the_disk_is_decided_about_anew(
+def test_a_run_that_waits_for_the_disk_is_decided_again(
     loop: Loop, filler: Path, option: str, state: str, reason: str
 ) -> None:
     wait_on_full_disk(loop, filler, JITTER.replace(" jitter", f"{option} jitter"))

@@ -62,7 +62,7 @@ def test_overlap_queue_keeps_one_fire_waiting_and_skips_the_others(loop: Loop) -
     loop.begin(f"#: name=job overlap=queue\n* * * * * {WAIT.format('go')}; echo $PYCROND_FIRE_TIME\n")
     loop.minutes(3)
     assert states(loop) == ["running", "waiting", "skipped"]
-    assert reasons(loop)[2] == "queue-full: one waits already, overlap: run 1 still runs"
+    assert reasons(loop)[2] == "queue-full: a fire waits already, overlap: run 1 still runs"
     go(loop)
     loop.until(lambda: states(loop) == ["succeeded", "succeeded", "skipped"])
     loop.settle()
@@ -136,7 +136,7 @@ def test_runs_above_max_running_wait_in_the_order_of_their_fires(loop: Loop) -> 
     loop.begin(jobs)
     loop.minutes(2)
     assert states(loop) == ["running"] + ["waiting"] * 9
-    assert set(reasons(loop)[1:]) == {"max-running: as many run as may"}
+    assert set(reasons(loop)[1:]) == {"max-running: the limit of running jobs is reached"}
     max_count = 0
     go(loop)
 

@@ -65,7 +65,9 @@ def test_the_fires_of_a_user_that_wait_are_bounded(system: System, shared: Path)
     wait_until(lambda: states(system, "games") == ["succeeded"] * 3)
     assert states(system, "nobody") == ["running"] + ["waiting"] * 4 + ["skipped"] * 5
     skipped = of_user(system, "nobody")[-1]
-    assert skipped.reason.startswith("queue-full: as many of the user's fires wait as may, lock: run ")
+    assert skipped.reason.startswith(
+        "queue-full: the limit of the user's waiting fires is reached, lock: run "
+    )
     (shared / "go").touch()
     wait_until(lambda: states(system, "nobody") == ["succeeded"] * 5 + ["skipped"] * 5)
 

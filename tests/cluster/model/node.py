@@ -24,7 +24,7 @@ from tests.cluster.model.runs import ModelRuns, Start
 IDENTITY = SharedIdentity("cluster", "UTC")
 MINUTE = 60
 MAX_LATENESS = 300.0  # seconds; later minutes are passed over
-DIED = Cause.of(Reason.DAEMON_DOWN, "it died before this was started")
+DIED = Cause.of(Reason.DAEMON_DOWN, "the daemon died before it started the run")
 TABLES = ("runs", "cluster_fires", "cluster_node", "last_runs")
 
 
