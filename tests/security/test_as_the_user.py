@@ -1,4 +1,4 @@
-"""What is done for a user is done as that user: mail, pings and hooks of a user's job."""
+"""Mail, pings and hooks of a user's job run as that user."""
 
 import contextlib
 import os
@@ -165,7 +165,7 @@ CHANGES = {
     "gone": ("passwd", 0, "somebody", "there is no user 'games'"),
     "uid": ("passwd", 2, "12345", f"the user 'games' had uid {GAMES.pw_uid}, and has 12345 now: reload"),
 }
-"""The file that is changed, the number of the field, its new value, and the reason that follows."""
+"""The changed file, the number of the field, its new value, and the reason that follows."""
 
 
 @needs_root
@@ -174,7 +174,7 @@ CHANGES = {
 def test_nothing_runs_for_an_account_that_cannot_be_used(
     system: System, shared: Path, web: Web, change: str
 ) -> None:
-    """The account is changed while the job runs, so all that follows from the run is refused."""
+    """The account is changed while the job runs, so the mail, ping and hook of the run are refused."""
     name, field, value, reason = CHANGES[change]
     file = system.with_copies(shared, "passwd", "shadow")[name]
     text = file.read_text()
@@ -206,7 +206,7 @@ def test_nothing_runs_for_an_account_that_cannot_be_used(
 def test_what_a_hook_leaves_is_killed_at_its_time_limit(
     loop: Loop, monkeypatch: pytest.MonkeyPatch, has_cgroup: bool
 ) -> None:
-    """It has left its session, its process group and its parent."""
+    """The process has left its session, its process group and its parent."""
     monkeypatch.setitem(time_limits.LIMITS, "hook", 1.0)
     monkeypatch.setattr(time_limits, "SWEEP_INTERVAL", 1)
     if not has_cgroup:
@@ -276,7 +276,7 @@ def test_hooks_that_sleep_delay_no_other_users(system: System, shared: Path) -> 
 @needs_root
 @pytest.mark.daemon
 def test_a_user_may_have_so_many_waiting_alarms(system: System, shared: Path) -> None:
-    """Further ones are dropped, also those that a daemon with a higher limit has left; other users' are not."""
+    """Further alarms are dropped, also those left by a daemon with a higher limit, but not those of other users."""
     system.crond.environment["PYCROND_MAX_WAITING_ALARMS"] = "5"
     jobs = "".join(f"#: name=job{n} on-failure='exec sleep 50'\n@reboot false\n" for n in range(12))
     system.write(SPOOL + "nobody", "HOME=/\n" + jobs)

@@ -1,4 +1,4 @@
-"""Attacks on the control socket: no user takes another user's answers, the daemon's memory or its time."""
+"""Attacks on the control socket: no user gets another user's answers or uses up the daemon's memory or time."""
 
 import inspect
 import json
@@ -24,7 +24,7 @@ LONG = "x" * 10_000
 
 
 def begin(system: System, **environment: str) -> None:
-    """Start a daemon with a long crontab of nobody's and a short one of daemon's."""
+    """Start a daemon with a long crontab of the user nobody and a short crontab of the user daemon."""
     jobs = "".join(f"#: name=job-{number}\n0 0 1 1 * true {LONG}\n" for number in range(12))
     system.write("var/spool/cron/crontabs/nobody", f"HOME=/\n{jobs}")
     system.write("var/spool/cron/crontabs/daemon", "HOME=/\n#: name=mine\n0 0 1 1 * true\n")
@@ -182,7 +182,7 @@ def test_a_request_that_comes_byte_by_byte_has_ten_seconds(system: System, attac
 
 
 def random_requests() -> list[bytes]:
-    """Return requests of every kind that are not valid, the same ones in each run."""
+    """Return invalid requests of every kind, the same requests in each run."""
     source = random.Random(1)
     words = [
         b'"command"',

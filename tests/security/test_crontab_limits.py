@@ -1,4 +1,4 @@
-"""Attacks by crontabs: they are too large, never end, are no files, or change all the time."""
+"""Attacks by crontabs: crontabs that are too large, never end, are not files, or change all the time."""
 
 import os
 import threading
@@ -200,7 +200,7 @@ def test_an_error_is_logged_once_however_often_the_file_changes(loop: Loop) -> N
 
 @as_root
 def test_a_crontab_that_is_rewritten_all_the_time_is_read_in_time(system: System) -> None:
-    """A user's crontab is written again and again; the other user's change counts nevertheless."""
+    """A user's crontab is written again and again; another user's change is read nevertheless."""
     system.write(SPOOL, GOOD)
     system.crond.run("start")
     is_over = threading.Event()

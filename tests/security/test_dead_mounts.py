@@ -1,4 +1,4 @@
-"""A directory on a mount that answers nothing stops the job that wants it, and never the daemon."""
+"""A directory on a mount that does not answer blocks the job that uses it, and never the daemon."""
 
 import ctypes
 import os
@@ -21,7 +21,7 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 
 @pytest.fixture
 def dead() -> Iterator[Path]:
-    """A FUSE mount of nobody's whose server answers no request, in a directory that all users may enter."""
+    """A FUSE mount of the user nobody whose server answers no request, in a directory that all users may enter."""
     parent = Path(tempfile.mkdtemp(prefix="pycrond-"))
     parent.chmod(0o755)
     directory = parent / "dead"

@@ -53,7 +53,7 @@ signal.pause()
 
 
 REACHABLE = {"directory", "pid", "control.sock", "crontab", "os-release"}
-"""What every user may open; of all this the daemon locks nothing and waits for nothing."""
+"""Files that every user may open; the daemon locks none of them and waits for none of them."""
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def public() -> Iterator[System]:
 
 
 def hold(script: str, *arguments: str, stdin: int | None = None) -> subprocess.Popen[str]:
-    """Start a process of nobody's that holds what it can; return when it does."""
+    """Start a process of the user nobody that holds as many files as it can; return when it does."""
     assert PYTHON
     become = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all"]
     command = [*become, PYTHON, "-I", "-c", script, *arguments]
@@ -80,7 +80,7 @@ def held(process: subprocess.Popen[str]) -> set[str]:
     return {line.strip() for line in iter(process.stdout.readline, "held\n")}
 
 
-def test_a_user_who_locks_all_that_it_can_open_prevents_nothing(public: System) -> None:
+def test_a_user_who_locks_all_files_that_it_can_open_prevents_nothing(public: System) -> None:
     crond = public.crond
     public.write("etc/crontab", "HOME=/\n#: name=job\n@reboot nobody echo ran; sleep 1000\n")
     crond.run("start")
@@ -100,7 +100,7 @@ def test_a_user_who_locks_all_that_it_can_open_prevents_nothing(public: System) 
 
 
 def test_a_lease_on_a_crontab_holds_up_nobody_else(public: System) -> None:
-    """Who opens a file for which its owner has a lease waits for 45 s, unless with O_NONBLOCK."""
+    """An open of a file for which its owner has a lease waits for 45 s, except with O_NONBLOCK."""
     mine = public.write("var/spool/cron/crontabs/nobody", "HOME=/\n@reboot true\n")
     public.write("etc/crontab", "HOME=/\n#: name=other\n@reboot daemon true\n")
     descriptor = os.open(mine, os.O_RDWR)

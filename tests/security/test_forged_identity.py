@@ -1,4 +1,4 @@
-"""A user's processes say that they are runs of others: neither the keeper nor a new daemon believes them."""
+"""A user's processes claim to be runs of other users: neither the keeper nor a new daemon believes them."""
 
 import os
 from pathlib import Path
@@ -42,8 +42,8 @@ os.close(os.open(os.path.join(directory, "forged"), os.O_CREAT | os.O_WRONLY))
 
 
 def begin(system: System, shared: Path, kind: str) -> int:
-    """Have nobody leave processes behind that say they are the next run, then start it, a backup of games, and
-    have nobody forge its end; return its number.
+    """Let the user nobody leave processes behind that claim to be the next run; then start that run, a backup
+    of the user games, and let nobody forge its end; return its number.
     """
     program = shared / "forge.py"
     program.write_text(FORGE)

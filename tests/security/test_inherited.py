@@ -1,4 +1,4 @@
-"""The table in docs/security.md of what a job inherits is true, however the daemon was started."""
+"""The table of inherited attributes in docs/security.md is true, however the daemon was started."""
 
 import ctypes
 import functools
@@ -197,7 +197,7 @@ def can_change_login_user() -> bool:
 
 
 def is_true(rule: Rule, job: int, witness: int) -> bool:
-    """Return whether a process has what the table says; `witness` was started in the daemon's surroundings."""
+    """Return whether a process has the value in the table; `witness` was started in the daemon's surroundings."""
     value = OBSERVERS[rule.attribute](job)
     is_refused = rule.attribute in AUDIT and not can_change_login_user()
     match "the daemon's" if is_refused else rule.value:

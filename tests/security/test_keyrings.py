@@ -1,4 +1,4 @@
-"""Jobs of different users share no session keyring, and none with the session in which the daemon was started."""
+"""Jobs of different users share no session keyring, nor with the session in which the daemon was started."""
 
 import os
 import subprocess
@@ -93,7 +93,7 @@ def test_jobs_do_not_share_the_keys_that_they_add(system: System) -> None:
 
 
 def test_a_user_cannot_keep_a_keyring_beyond_its_job(system: System) -> None:
-    """It counts as root's: a user who kept one of each run would exhaust the quota of root."""
+    """A keyring counts as root's: a user who kept a keyring of each run would exhaust root's quota."""
     link, rights = perl(f"{KEYCTL}, 8, {SESSION}, -4"), perl(f"{KEYCTL}, 5, {SESSION}, 0x3f3f0000")
     system.write("etc/crontab", f"HOME=/\n#: name=job\n@reboot nobody {link}; {rights}; {link}\n")
     start(system)

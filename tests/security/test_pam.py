@@ -1,4 +1,5 @@
-"""PAM around jobs: accounts are asked, sessions are opened as in Debian's cron and closed at the end of the job.
+"""PAM around jobs: accounts are checked, sessions are opened as in Debian's cron and closed at the end of the
+job.
 
 The library and its modules are the real ones, in a private mount namespace with its own /etc/pam.d.
 """
@@ -26,7 +27,7 @@ JOB = "#: name=job\n0 0 1 1 * nobody {}\n"
 
 
 class Pam:
-    """A directory in the place of /etc/pam.d, and what its modules have recorded."""
+    """A directory in place of /etc/pam.d, and the records of its modules."""
 
     def __init__(self, system: System, directory: Path) -> None:
         self.system = system

@@ -1,7 +1,7 @@
-"""What commands print is data: no name, command, message or output of a job reaches a terminal unescaped.
+"""No name, command, message or output of a job reaches a terminal unescaped.
 
-Every command of the table runs, so that a new one is included, over crontabs, options and a ledger full of control
-characters.
+Every command of the table runs, so that a new one is included, over crontabs, options and a ledger full of
+control characters.
 """
 
 import contextlib
@@ -47,7 +47,7 @@ KEPT = {
 
 
 def arguments(command: str, directory: Path) -> list[list[str]]:
-    """Return command lines: without words, with words of control characters, and those that get far."""
+    """Return command lines: without words, with words of control characters, and with valid words."""
     file = str(directory / "crontabs" / EVIL)
     words = {
         "check": [[file], ["--verbose"], ["--as", "debian", file], ["--json", "--verbose", file]],
@@ -77,7 +77,7 @@ def arguments(command: str, directory: Path) -> list[list[str]]:
 
 
 def check(command: str, words: list[str], output: bytes) -> None:
-    """Fail for a character that can change the terminal, a forged line, or JSON that is none."""
+    """Fail for a character that can change the terminal, a forged line, or invalid JSON."""
     text = output.decode()  # and nothing that is not UTF-8
     if command == "calendar":
         text = text.replace("\r\n", "\n")  # RFC 5545 ends lines so
@@ -90,7 +90,7 @@ def check(command: str, words: list[str], output: bytes) -> None:
 def check_command(
     command: str, words: list[str], capture: pytest.CaptureFixture[bytes], statuses: set[int]
 ) -> bytes:
-    """Run a command in this process, check what it prints, and return its standard output."""
+    """Run a command in this process, check its output, and return its standard output."""
     capture.readouterr()
     with contextlib.suppress(SystemExit):
         status = main([command, *words])
@@ -138,7 +138,7 @@ def test_commands_beside_a_daemon(evil: Crond, capfdbinary: pytest.CaptureFixtur
 
 
 def poison(ledger: Path, *, everything: bool) -> None:
-    """Append the control characters to every text of a ledger, also such that are not UTF-8."""
+    """Append the control characters, also invalid UTF-8, to every text of a ledger."""
     database = sqlite3.connect(ledger)
     tables = [name for (name,) in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
     for table in tables:
@@ -220,7 +220,7 @@ def test_the_escaping_itself() -> None:
 
 
 def test_one_module_writes_to_the_terminal() -> None:
-    """Ruff forbids `print` elsewhere; this is for what it does not know."""
+    """Ruff forbids `print` elsewhere; this test finds the other ways."""
     package = Path(__file__).parents[2] / "pycrond" / "cli"
     writers = {
         str(file.relative_to(package))

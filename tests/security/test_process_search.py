@@ -1,4 +1,4 @@
-"""The search for what a run has left takes little of a turn, however many processes a user has."""
+"""The search for processes that a run has left is a small part of a turn, however many processes a user has."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ COUNT = 100
 
 @pytest.fixture
 def marked() -> Iterator[list[int]]:
-    """Processes that have the marks of run 17, one that has only one of them, and a hook."""
+    """Processes that have the marks of run 17, a process with only one of the marks, and a hook."""
     marks = dict(mark.split(b"=") for mark in MARKS)
     environments = [marks] * COUNT + [{b"PYCROND_RUN": b"17"}, {**marks, b"PYCROND_EVENT": b"failure"}]
     pids = [os.posix_spawn("/bin/sleep", ["sleep", "600"], environment) for environment in environments]
@@ -40,7 +40,7 @@ def test_without_runs_nothing_is_read() -> None:
 
 @pytest.mark.usefixtures("marked")
 def test_processes_of_another_user_are_not_those_of_a_run() -> None:
-    """Anyone can give a process the marks of another user's run."""
+    """Every user can give a process the marks of another user's run."""
     search = ProcessSearch({17: MARKS}, {17: os.geteuid() + 1}, ours=False)
     while not search.step(1.0):
         pass

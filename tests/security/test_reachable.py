@@ -1,4 +1,4 @@
-"""What a user can put in the spool, and what it can read of pycrond's processes."""
+"""Files that a user can put into the spool, and data of pycrond's processes that a user can read."""
 
 import os
 import pwd
@@ -14,7 +14,7 @@ SPOOL = "var/spool/cron/crontabs"
 
 
 def test_no_crontab_but_a_regular_file_of_its_user_is_read(system: System) -> None:
-    """None of them holds up the start, and the other crontabs run."""
+    """No other file delays the start, and the other crontabs run."""
     spool = system.root / SPOOL
     roots = system.write("etc/roots", "HOME=/\n@reboot echo stolen\n")
     (spool / "daemon").symlink_to(roots)

@@ -32,7 +32,7 @@ NOBODY = pwd.getpwnam("nobody")
 
 @pytest.fixture
 def users_directory() -> Iterator[Path]:
-    """A directory of nobody, which nobody can reach."""
+    """A directory that belongs to the user nobody, who can reach it."""
     with tempfile.TemporaryDirectory() as name:
         os.chown(name, NOBODY.pw_uid, NOBODY.pw_gid)
         yield Path(name)
@@ -105,7 +105,7 @@ def test_a_users_crontab_is_loaded_without_them(system: System) -> None:
 @needs_root
 @pytest.mark.daemon
 def test_a_file_that_root_owns_in_the_spool_is_the_users(system: System) -> None:
-    """Some crontab(1) gives each file in the spool to root."""
+    """Some versions of crontab(1) give each file in the spool to root."""
     file = system.write("var/spool/cron/crontabs/nobody", "HOME=/\n#: nice=-3\n@reboot nice\n")
     os.chown(file, 0, 0)
     assert "nice=-3 is for crontabs that belong to root" in system.crond.run("start").stderr
@@ -134,7 +134,7 @@ def test_check_has_an_error_for_each(system: System, users_directory: Path) -> N
 @needs_root
 @pytest.mark.daemon
 def test_the_kernel_decides_for_a_daemon_that_is_not_roots(system: System, users_directory: Path) -> None:
-    """A user's own daemon does what its jobs could do themselves."""
+    """A user's own daemon does everything that its jobs could do themselves."""
     text = "#: nice=-3 log=no lock=global:x\n* * * * * -q true\n"
     file = users_directory / "jobs"
     file.write_text(text)

@@ -1,4 +1,4 @@
-"""What is done with root's rights before a job's user is taken on executes and shows nothing that the user wrote."""
+"""Code that runs with root's rights before it becomes a job's user executes and shows nothing that the user wrote."""
 
 import os
 import secrets

@@ -1,4 +1,4 @@
-"""Root's commands in directories and on files that an ordinary user controls change nothing of others."""
+"""Root's commands in directories and on files that an ordinary user controls change no other files."""
 
 import fcntl
 import os
@@ -53,7 +53,7 @@ def sticky() -> Iterator[Path]:
 
 @pytest.fixture
 def victim(tmp_path: Path) -> Path:
-    """A file of root's, in a directory that a user can name."""
+    """A file of root, in a directory whose name a user knows."""
     file = tmp_path / "victim" / "shadow"
     file.parent.mkdir()
     file.write_text("secret\n")
@@ -73,7 +73,7 @@ def as_nobody(script: str) -> None:
 
 
 def test_edit_does_not_follow_a_draft_that_was_swapped(crond: Crond, theirs: Path, victim: Path) -> None:
-    """The file's owner exchanges the draft while root edits: it must not get the target's owner."""
+    """The file's owner exchanges the draft while root edits: the target must not get a new owner."""
     as_nobody(f"echo '{JOB}' > {theirs}/jobs")
     editor = crond.directory / "editor"
     swap = f"cd {theirs} && for draft in .jobs.*; do rm -f $draft; ln -s {victim} $draft; done"
@@ -124,7 +124,7 @@ WRITERS = {
 def test_a_link_of_a_user_is_not_followed(
     crond: Crond, victim: Path, place: str, name: str, request: pytest.FixtureRequest
 ) -> None:
-    """In a user's directory, and in one like /tmp."""
+    """In a user's directory, and in a directory like /tmp."""
     directory: Path = request.getfixturevalue(place)
     words, entry = WRITERS[name]
     crond.write("jobs", JOB)
@@ -160,7 +160,7 @@ def test_crontabs_of_another_users_copy_are_not_given_away(crond: Crond, theirs:
 
 
 class FakeDaemon(threading.Thread):
-    """A listener at a path, which counts its clients and answers that all is well."""
+    """A listener at a path, which counts its clients and answers with success."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(daemon=True)
@@ -198,11 +198,11 @@ NEEDS = {
     "cluster": ["status"],
 }
 STATELESS = {"explain", "help", "init", "setup"}
-"""Commands that read nothing of a daemon."""
+"""Commands that read no file of a daemon."""
 
 
 def test_no_command_uses_a_state_directory_of_another_user(crond: Crond, theirs: Path) -> None:
-    """All is there by which a user could have root signal a process or talk to a socket."""
+    """The directory has all files with which a user could have root signal a process or talk to a socket."""
     state = theirs / "state"
     settings = f"--state-dir={state}\n--runtime-dir={state}\n--pidfile={state}/pid"
     as_nobody(f"mkdir -m 700 {state}; cd {state}; printf '%s' '{settings}' > settings; touch lock")
@@ -243,7 +243,7 @@ def test_no_client_talks_to_a_socket_that_a_user_could_have_made(
 
 
 def test_the_kernel_says_who_listens(tmp_path: Path) -> None:
-    """The socket's file is root's, its process is not."""
+    """The socket's file belongs to root, its process does not."""
     script = (
         "import os, socket, sys; s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]);"
         f"os.setgroups([]); os.setgid({NOBODY.pw_gid}); os.setuid({NOBODY.pw_uid});"
@@ -326,7 +326,7 @@ def test_a_directory_above_the_crontabs(crond: Crond, mode: int, is_read: bool) 
 
 
 def test_the_owner_of_a_crontab_is_that_of_the_open_file(tmp_path: Path) -> None:
-    """A user replaces its crontab by a link to root's, between the reading and the question who owns it."""
+    """A user replaces its crontab by a link to root's, after it is read and before its owner is checked."""
     file = tmp_path / "crontab"
     file.write_text(JOB)
     os.chown(file, NOBODY.pw_uid, -1)
@@ -400,7 +400,7 @@ def test_every_python_that_pycrond_starts_is_isolated() -> None:
 
 
 def test_a_setuid_program_is_no_daemon(theirs: Path) -> None:
-    """It is a process of root's, with the arguments of the user who started it."""
+    """It is a process of root, with arguments that the user who started it chose."""
     program = theirs / "cat"
     shutil.copy("/bin/cat", program)
     os.chown(program, 0, 0)
@@ -417,7 +417,7 @@ def test_a_setuid_program_is_no_daemon(theirs: Path) -> None:
 
 
 def test_links_and_parents_on_a_path(tmp_path: Path, theirs: Path) -> None:
-    """The walk itself: links of root are followed, `..` after a link is the target's parent."""
+    """Links of root are followed, `..` after a link is the target's parent."""
     (tmp_path / "a/b").mkdir(parents=True)
     (tmp_path / "link").symlink_to("a/b")
     (tmp_path / "loop").symlink_to("loop")

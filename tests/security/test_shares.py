@@ -1,4 +1,4 @@
-"""A user who uses as much as can be had does not keep another user's jobs from running."""
+"""A user who uses as many resources as possible does not prevent another user's jobs from running."""
 
 import os
 from datetime import UTC, datetime
@@ -42,7 +42,7 @@ def test_a_user_leaves_others_a_place_under_max_running(system: System, shared: 
 
 
 def test_the_fires_of_a_minute_start_in_turns(system: System) -> None:
-    """A user with hundreds of jobs does not hold up another whose crontab comes later."""
+    """A user with hundreds of jobs does not delay another user whose crontab comes later."""
     write(system, "bin", "@reboot true\n" * 200)
     write(system, "games", "@reboot true\n")
     system.crond.run("start")
@@ -73,7 +73,7 @@ def test_the_fires_of_a_user_that_wait_are_bounded(system: System, shared: Path)
 
 
 def test_outputs_that_a_user_holds_open_count_as_its_runs(system: System, shared: Path) -> None:
-    """Each takes descriptors of the daemon for as long as a process in the background has it open."""
+    """Each output takes descriptors of the daemon as long as a background process has it open."""
     system.crond.environment["PYCROND_MAX_RUNNING_USER"] = "3"
     wait = WAIT.format(shared)
     write(system, "nobody", f"@reboot ({wait}) & true\n" * 5)

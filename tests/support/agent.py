@@ -1,4 +1,4 @@
-"""Real agents of a cluster, with a test in the daemon's place."""
+"""Real agents of a cluster, with a test in place of the daemon."""
 
 import os
 import signal
@@ -100,7 +100,7 @@ class Agent:
         assert isinstance(answer, Nodes)
         return answer
 
-    # What it says
+    # Messages of the agent
 
     def registered(self) -> Registered:
         """Wait for a registration that no call has returned."""
@@ -128,12 +128,12 @@ class Agent:
                 return tuple(rows)
 
     def has_answer(self, number: int) -> bool:
-        """Whether a request is answered by now."""
+        """Return whether a request has been answered."""
         self._receive(0.0)
         return any(isinstance(message, Answer) and message.number == number for message in self.received)
 
     def states(self) -> list[str]:
-        """Return the states that were said so far."""
+        """Return the states that the agent has sent so far."""
         self._receive(0.0)
         return [message.state for message in self.received if isinstance(message, Status)]
 
@@ -157,7 +157,7 @@ class Agent:
 
 
 class AgentProcess(Agent):
-    """The program, as the daemon starts it."""
+    """The agent's program, as the daemon starts it."""
 
     def begin(self, theirs: socket.socket, conninfo: str, options: dict[str, Any]) -> None:
         reader, writer = os.pipe()
@@ -182,7 +182,7 @@ class AgentProcess(Agent):
 
     @property
     def memory(self) -> int:
-        """The resident set, in KiB."""
+        """Return the resident set in KiB."""
         return int(self.field("VmRSS"))
 
     def field(self, name: str) -> str:

@@ -41,7 +41,7 @@ class Attacker:
         self._programs: list[subprocess.Popen[str]] = []
 
     def start(self, code: str, user: str = "nobody") -> subprocess.Popen[str]:
-        """Start a program that can call `connect`, `send` and `ask`, and `show` to the test what it finds."""
+        """Start a program that can call `connect`, `send` and `ask`, and `show` its results to the test."""
         account = pwd.getpwnam(user)
         directory = os.open(self._system.crond.runtime, os.O_PATH)
         become = ["setpriv", f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--init-groups"]
@@ -66,7 +66,7 @@ class Attacker:
         return program
 
     def run(self, code: str, user: str = "nobody") -> str:
-        """Run a program to its end, and return what it has shown."""
+        """Run a program to its end, and return the results that it has shown."""
         output, _ = self.start(code, user).communicate(timeout=60)
         return output
 
@@ -80,7 +80,7 @@ class Attacker:
 
 @pytest.fixture
 def attacker(system: System) -> Iterator[Attacker]:
-    """An attacker of `system`, without any program yet."""
+    """An attacker of `system` that has started no program yet."""
     attacker = Attacker(system)
     yield attacker
     attacker.end()

@@ -1,7 +1,8 @@
-"""The command line in processes that are forked from one which has imported it: a start takes some milliseconds.
+"""The command line in processes forked from a process that has imported it: a start takes some milliseconds.
 
-A process of the installed script spends nearly all of its time on imports, and the suite starts it two thousand times. A
-forked one is as separate a process: with its own arguments, environment, directory, descriptors and exit status.
+A process of the installed script spends nearly all of its time on imports, and the suite starts it two
+thousand times. A forked process is just as separate: with its own arguments, environment, directory,
+descriptors and exit status.
 """
 
 import contextlib
@@ -74,8 +75,8 @@ class _Server:
 def run(
     script: str, arguments: tuple[str, ...], environment: dict[str, str], cwd: str, seconds: float = 60.0
 ) -> subprocess.CompletedProcess[str] | None:
-    """Run the command line until it ends, like `subprocess.run` of the installed script; None: that must be used,
-    because the environment is rare, or another thread is using the server.
+    """Run the command line until it ends, like `subprocess.run` of the installed script. Return None if the
+    script must be used, because the environment is rare, or another thread is using the server.
     """
     if not _lock.acquire(blocking=False):
         return None
@@ -113,7 +114,7 @@ def _umask() -> int:
 
 
 def _read(readers: list[int], deadline: float) -> Iterator[str]:
-    """Return what comes from each pipe until all have ended."""
+    """Read each pipe until all have ended; return their contents."""
     texts: dict[int, list[bytes]] = {reader: [] for reader in readers}
     with selectors.DefaultSelector() as selector:
         for reader in readers:

@@ -52,8 +52,9 @@ class DebianCron:
         environment: dict[str, str],
         etc: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """Start it in `directory`, which is made; `environment` is its own, not that of its jobs; `etc` has
-        files of its /etc, and what to append to the `SHARED` ones."""
+        """Start it in `directory`, which is made. `environment` is the daemon's, not that of its jobs. `etc`
+        has files for its /etc, and text to append to the `SHARED` files.
+        """
         directory.mkdir()
         executable = directory / "cron"
         executable.write_bytes(program())
@@ -85,7 +86,7 @@ class DebianCron:
         return not children(self._process.pid)
 
     def poke(self) -> None:
-        """Make it look at the clock: a signal ends its sleep(3)."""
+        """Make it read the clock: a signal ends its sleep(3)."""
         assert self._process.poll() is None, "Debian's cron has ended"
         os.kill(self._process.pid, signal.SIGHUP)
 

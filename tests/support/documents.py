@@ -17,7 +17,7 @@ MOST = 50  # members of a list or an object that are checked: the first and the 
 
 @functools.cache
 def document_type(command: str) -> type | None:
-    """Return the type of a command's document; None where it has none."""
+    """Return the type of a command's document; None if it has none."""
     parser = argparse.ArgumentParser()
     COMMANDS[command].add_arguments(parser)
     types = [action.const for action in parser._actions if "--json-schema" in action.option_strings]
@@ -43,13 +43,13 @@ def validator(command: str) -> "Validator":
 
 
 def check_printed(words: Sequence[str], printed: str) -> None:
-    """Check what a command line has printed, if that is a document."""
+    """Check the output of a command line, if it is a document."""
     if "--json" in words and words[0] in COMMANDS and printed:
         check(words[0], json.loads(printed))
 
 
 def check(command: str, document: Any) -> None:
-    """Fail where a command's document differs from its schema, above all by a key that has no type."""
+    """Fail if a command's document differs from its schema, above all by a key that has no type."""
     import jsonschema
 
     errors = [
@@ -66,7 +66,7 @@ def check(command: str, document: Any) -> None:
 
 
 def _shortened(value: Any) -> Any:
-    """Return a document with the first and last members of its long lists: a check of all would take long."""
+    """Return a document with the first and last members of its long lists: a check of all members would take long."""
     if isinstance(value, dict):
         return {name: _shortened(part) for name, part in value.items()}
     if isinstance(value, list):

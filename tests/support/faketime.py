@@ -1,4 +1,4 @@
-"""libfaketime: gives whole process trees a clock of their own, also across exec, where freezegun ends."""
+"""libfaketime: gives whole process trees a clock of their own, also across an exec, unlike freezegun."""
 
 import contextlib
 import ctypes
@@ -35,11 +35,11 @@ def unshare_mounts() -> bool:
 
 
 def hide_shared_memory() -> bool:
-    """Give this process, and all that it starts, an empty read-only /dev/shm, if it is root and may do so.
-    Return whether it has mounts of its own now.
+    """Give this process and its descendants an empty read-only /dev/shm, if it is root and may do so. Return
+    whether it has mounts of its own now.
 
-    libfaketime makes two files there that are named after the pid and works as well where it cannot. A process that is
-    killed leaves them behind, and a later process with the same pid fails because of them.
+    libfaketime makes two files there that are named after the pid, and works as well if it cannot make them.
+    A process that is killed leaves them behind, and a later process with the same pid fails because of them.
     """
     if os.geteuid() != 0 or not os.access(SHARED_MEMORY, os.W_OK):
         return False  # not root, or hidden by the process that started this one

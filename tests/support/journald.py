@@ -20,10 +20,10 @@ SCRIPT = 'mount --make-rprivate / && mount --bind "$1" /run && exec "$2"'
 
 
 class Journald:
-    """A running systemd-journald, and what it has stored."""
+    """A running systemd-journald, and its entries."""
 
     def __init__(self, directory: Path) -> None:
-        """`directory` takes the place of /run for it."""
+        """It uses `directory` in place of /run."""
         self.directory = directory
         for name in ("systemd/journal", "log/journal"):
             (directory / name).mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,6 @@
-"""An independent implementation of schedules, which tests each minute of the wall clock and shares no code with pycrond."""
+"""An independent implementation of schedules, which tests each minute of the wall clock and shares no code
+with pycrond.
+"""
 
 import calendar
 import time
@@ -19,7 +21,7 @@ NAMES = {
 
 
 class Judge:
-    """A schedule of five fields without extensions, interpreted like cronie and Debian's cron do."""
+    """A schedule of five fields without extensions, interpreted as by cronie and Debian's cron."""
 
     def __init__(self, text: str) -> None:
         words = text.split()
@@ -73,7 +75,7 @@ def ticks(zone: ZoneInfo, start: datetime, until: datetime) -> list[tuple[int, i
 
 
 def runs(judge: Judge, minutes: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Yield the starts of a job in these minutes by a cron that was running before, with the wall minute of each."""
+    """Yield a job's starts in these minutes by a cron that was already running, each with its wall minute."""
     through = minutes[0][1] - 1
     for minute, wall in minutes:
         ahead = wall - through

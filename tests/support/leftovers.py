@@ -1,6 +1,7 @@
 """The suite leaves nothing behind: a session with processes, mounts, cgroups or files left over fails.
 
-The controller of pytest-xdist makes the preparations, which its workers inherit, and the check after they have ended.
+The controller of pytest-xdist makes the preparations, which its workers inherit, and the check after they
+have ended.
 """
 
 import compileall
@@ -28,10 +29,12 @@ _HAS_FAILED = pytest.StashKey[bool]()
 
 
 class Session:
-    """The directories of one run of the suite, and the files that others had left in shared memory before it."""
+    """The directories of one run of the suite, and the files that other programs had left in shared memory
+    before it.
+    """
 
     def __init__(self) -> None:
-        # Else each worker rewrites the asserts of each module again, and each command compiles the package again.
+        # Otherwise each worker rewrites the asserts of each module, and each command compiles the package.
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         compileall.compile_dir(ROOT / "pycrond", quiet=1)
         if faketime.hide_shared_memory():
@@ -44,7 +47,7 @@ class Session:
         os.environ["TMPDIR"] = tempfile.tempdir = self.temporary
 
     def leftovers(self, base: Path) -> Iterator[str]:
-        """Yield a line for each thing that is left over; end the processes. `base` is pytest's own directory."""
+        """Yield a line for each leftover; end the processes. `base` is pytest's own directory."""
         directories = [f"{base}/", self.temporary]  # pytest-1/ is not pytest-12/
         yield from _end_processes(directories)
         for path in filter(faketime.is_stale, faketime.files() - self._shared_before):
@@ -72,7 +75,9 @@ def _end_processes(directories: list[str]) -> Iterator[str]:
 
 
 def _processes(directories: list[str]) -> dict[int, str]:
-    """Return the commands of the processes that have such a directory in their arguments or environment, by pid."""
+    """Return the commands of the processes that have one of the directories in their arguments or
+    environment, by pid.
+    """
     paths = [os.fsencode(directory) for directory in directories]
     commands = {}
     for name in filter(str.isdigit, os.listdir("/proc")):
@@ -93,7 +98,7 @@ def _mount_points(directories: list[str]) -> list[str]:
 
 
 def _cgroups(base: Path) -> list[str]:
-    """Return the cgroups of daemons whose state directory lies below this one."""
+    """Return the cgroups of daemons whose state directory is below this directory."""
     states = [directory for directory, _, files in os.walk(base) if "ledger" in files]
     paths = [ResourceLimits(state)._base for state in states]
     return [path for path in paths if path and os.path.isdir(path)]
@@ -101,7 +106,7 @@ def _cgroups(base: Path) -> list[str]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """End the processes that a failed test has not ended; their warnings would fail some later test."""
+    """End the processes that a failed test has not ended; otherwise their warnings would fail a later test."""
     report = yield
     if report.failed:
         item.stash[_HAS_FAILED] = True
@@ -120,7 +125,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
-    """Fail after all else, also after the workers' end, if something is left over."""
+    """Fail at the very end, after the workers have ended, if something is left over."""
     yield
     config = session.config
     if _SESSION not in config.stash:

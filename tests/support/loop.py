@@ -46,7 +46,7 @@ class Line(NamedTuple):
     event: str
     detail: str
     time: str = ""
-    """In its header."""
+    """The time in its header."""
     late: str = ""
     """The time at its end, of a late message."""
 
@@ -122,7 +122,7 @@ class Loop:
     # The daemon
 
     def turn_clock(self, moment: str | datetime, *, dies: bool = False) -> None:
-        """Set the clock, as a person does, and run the loop once; with `dies` while no daemon runs."""
+        """Set the clock, as an operator does, and run the loop once; with `dies`, while no daemon runs."""
         if dies:
             self.release()
             self.frozen.move_to(moment)
@@ -179,12 +179,12 @@ class Loop:
         self.turn()
 
     def minutes(self, number: int = 1) -> None:
-        """Move the clock by so many minutes, and run the loop once in each."""
+        """Move the clock minute by minute, and run the loop once in each."""
         for _ in range(number):
             self.to(clock.now().replace(second=0, microsecond=0) + timedelta(minutes=1))
 
     def settle(self) -> None:
-        """Turn the loop until nothing runs and all output is delivered."""
+        """Turn the loop until no job runs and all output is delivered."""
         subsystems = self.daemon.subsystems
         self.until(lambda: not subsystems.runs.active.count and not subsystems.output.delivery.backlog)
         self.turn()
@@ -220,7 +220,7 @@ class Loop:
                 if os.readlink(f"/proc/self/fd/{name}").startswith(f"{self.directory}/"):
                     os.close(int(name))
 
-    # Its effects
+    # Effects of the daemon
 
     def runs(self) -> list[RunRow]:
         """Return all runs from the ledger, the oldest first."""

@@ -10,12 +10,12 @@ import pytest
 
 
 def give_up(reason: str) -> NoReturn:
-    """Skip the test; where CI runs, fail it."""
+    """Skip the test; fail it in CI."""
     (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
 
 
 def install(package: str, is_installed: Callable[[], object]) -> None:
-    """Install a package unless it is installed; give up where that is impossible."""
+    """Install a package unless it is installed; give up if that is impossible."""
     if is_installed():
         return
     if os.geteuid() != 0 or not shutil.which("apt-get"):

@@ -1,4 +1,4 @@
-"""A real PostgreSQL for tests, on a unix socket in a temporary directory, with a synchronous standby if wanted."""
+"""A real PostgreSQL for tests, on a unix socket in a temporary directory, with a synchronous standby if needed."""
 
 import contextlib
 import itertools
@@ -56,7 +56,7 @@ def as_user(*command: str) -> list[str]:
 
 
 class _Process(subprocess.Popen[bytes]):
-    """A process that is not ended with those that a failed test leaves: other tests use it."""
+    """A process that survives a failed test, because other tests use it."""
 
 
 class Postgres:
@@ -128,7 +128,7 @@ class Postgres:
         wait_until(lambda: self.execute("SELECT pg_is_in_recovery()") == [(False,)])
 
     def set_synchronous(self, names: str) -> None:
-        """Have commits wait for standbys of these names; '' for none."""
+        """Have commits wait for standbys with these names; '' for none."""
         self.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'")
         self.execute("SELECT pg_reload_conf()")
         wait_until(lambda: self.execute("SHOW synchronous_standby_names") == [(names,)])

@@ -1,4 +1,4 @@
-"""Promtool, which judges rules of Prometheus: installed, or from Debian's package, kept in the environment."""
+"""Promtool, which checks rules of Prometheus: the installed program, or Debian's, kept in the environment."""
 
 import functools
 import glob
@@ -26,7 +26,7 @@ def program() -> str:
         (package,) = glob.glob(f"{directory}/*.deb")
         tar = subprocess.run(["dpkg", "--fsys-tarfile", package], check=True, capture_output=True).stdout
         subprocess.run(["tar", "-x", "-C", directory, "./usr/bin/promtool"], input=tar, check=True)
-        os.replace(f"{directory}/usr/bin/promtool", kept)  # whole, also where two processes do it
+        os.replace(f"{directory}/usr/bin/promtool", kept)  # never incomplete, even if two processes write it
     return str(kept)
 
 

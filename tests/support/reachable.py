@@ -1,4 +1,4 @@
-"""Directories above the checkout that other users may not enter, as root's home: opened for the tests' processes."""
+"""Directories above the checkout that other users may not enter, such as root's home: opened for the tests."""
 
 import os
 import subprocess
@@ -10,7 +10,8 @@ from pathlib import Path
 def open_directories(*paths: Path) -> None:
     """Let all users enter the directories above these paths, in the mounts of this process and its children.
 
-    Each directory is replaced by one with the same entries and another mode. The mounts must be its own.
+    Each directory is replaced by a directory with the same entries and another mode. The process must have
+    mounts of its own.
     """
     for path in paths:
         for directory in reversed([*path.parents]):

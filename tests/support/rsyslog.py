@@ -34,8 +34,8 @@ action(type="omfile" file="{home}/lines" template="all")
 class Rsyslogd:
     """An rsyslogd that can be ended and started again with the same configuration.
 
-    With the `queue` "Direct" it writes each message before it reads the next, so that a kill loses one message at
-    most; "FixedArray", rsyslogd's default, keeps some in memory.
+    With the `queue` "Direct" it writes each message before it reads the next, so that a kill loses at most
+    one message; "FixedArray", rsyslogd's default, keeps some messages in memory.
     """
 
     def __init__(self, home: Path, queue: str = "Direct") -> None:
@@ -115,7 +115,7 @@ def install() -> None:
 
 
 def _free_port() -> int:
-    """Return a port that neither UDP nor TCP uses; the kernel assigns other ones for a while."""
+    """Return a port that neither UDP nor TCP uses; the kernel assigns other ports for a while."""
     while True:
         with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
             tcp.bind(("127.0.0.1", 0))

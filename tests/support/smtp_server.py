@@ -1,8 +1,8 @@
 """SMTP servers, each with a directory: `python -m tests.support.smtp_server`.
 
-A line of standard input is a JSON list of a directory, a request (`serve` or `end`) and the options of the server: `tls`
-(STARTTLS with DIRECTORY/../cert.pem), `tls-only`, `login` (user `cron`, password `secret`), `seven` (no 8BITMIME).
-While the server accepts connections, DIRECTORY/port has its port.
+A line of standard input is a JSON list of a directory, a request (`serve` or `end`) and the options of the
+server: `tls` (STARTTLS with DIRECTORY/../cert.pem), `tls-only`, `login` (user `cron`, password `secret`),
+`seven` (no 8BITMIME). While the server accepts connections, DIRECTORY/port has its port.
 """
 
 import asyncio
@@ -96,7 +96,7 @@ async def _serve(directory: Path, *options: str) -> asyncio.Server:
 
 
 async def _main() -> None:
-    """Start and end servers as the lines of standard input say, until it ends."""
+    """Start and end servers by the lines of standard input, until its end."""
     requests, servers = asyncio.StreamReader(), {}
     await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(requests), sys.stdin

@@ -21,7 +21,7 @@ class Received:
 
 
 class Smtpd:
-    """A server as a test sees it: its port, the mails it has received, the answers it is to give."""
+    """A server for a test: its port, the mails that it has received, and its answers."""
 
     def __init__(self, process: subprocess.Popen[bytes], directory: Path, *options: str) -> None:
         self.directory = directory
@@ -36,7 +36,7 @@ class Smtpd:
         return f"smtp://127.0.0.1:{self.port}"
 
     def answer(self, command: str, line: str) -> None:
-        """Set the answer to `RCPT`, `DATA` or another command; `RCPT who@where` is for one recipient alone."""
+        """Set the answer to `RCPT`, `DATA` or another command; `RCPT who@where` is for one recipient only."""
         (self.directory / command).write_text(line)
 
     def mails(self) -> list[Received]:

@@ -15,7 +15,7 @@ SIZE = 1 << 16
 
 
 class _Pair:
-    """A client's connection and the one to the server."""
+    """A client's connection and its connection to the server."""
 
     def __init__(self, client: socket.socket, server: socket.socket) -> None:
         self.client = client
@@ -37,7 +37,7 @@ class Proxy:
         self.replies = 0
         """Bytes of replies that have arrived."""
         self.connections = 0
-        """Counts those that were accepted."""
+        """The number of accepted connections."""
         self._server = str(server / NAME)
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(directory / NAME))

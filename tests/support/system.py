@@ -28,7 +28,7 @@ class System:
         self.write("etc/os-release", "ID=debian\n")
 
     def write(self, name: str, text: str) -> Path:
-        """Write a file with the right owner and mode; a file in the spool belongs to the user whose name it has."""
+        """Write a file with the right owner and mode; a file in the spool belongs to the user that its name gives."""
         file = self.root / name
         file.write_text(text)
         file.chmod(0o600 if "spool" in name else 0o644)
@@ -76,7 +76,7 @@ class System:
 
 @pytest.fixture
 def shared() -> Iterator[Path]:
-    """A directory in which every user may write; pytest's own are closed to other users."""
+    """A directory in which every user may write; pytest's own directories are closed to other users."""
     directory = Path(tempfile.mkdtemp())
     directory.chmod(0o777)
     yield directory
@@ -85,5 +85,5 @@ def shared() -> Iterator[Path]:
 
 @pytest.fixture
 def system(crond: Crond) -> Iterator[System]:
-    """A system with no crontab yet, and no daemon; all that is started is ended after the test."""
+    """A system with no crontab yet, and no daemon; all processes are ended after the test."""
     yield System(crond)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Result(NamedTuple):
-    """How a trial ended; `seconds` is the time that it took."""
+    """The result of a trial; `seconds` is its duration."""
 
     title: str
     passed: bool

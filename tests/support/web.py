@@ -9,7 +9,7 @@ import pytest
 
 
 class Web:
-    """A server and the requests to it, as path and User-Agent, also those of them that are a POST, as path and body.
+    """A server and its requests, as path and User-Agent; requests that are a POST also as path and body.
 
     It answers `/404/…` with 404, a POST of `/post405/…` with 405 without reading it, and others with 200.
     """
