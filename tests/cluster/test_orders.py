@@ -71,7 +71,7 @@ def test_orders_and_a_reload_between_the_claim_and_the_minute(
     other = next(node for node in nodes if outcomes(node, "within") == [("skipped", "elsewhere")])
     winner = next(node for node in nodes if node is not other)
     why = other.run("why", "within", "2031-03-01T13:00").stdout
-    assert f"Node {winner.environment['PYCROND_NODE']} has it" in why
+    assert f"Node {winner.environment['PYCROND_NODE']} has claimed it" in why
     for node in nodes:
         node.run("audit")
     stop_while_a_job_runs(nodes, database, tmp_path)
