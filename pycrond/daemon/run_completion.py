@@ -7,11 +7,11 @@ from pycrond.alarms.alarms import Alarms
 from pycrond.jobs.job import Job
 from pycrond.jobs.run import Fire, State
 from pycrond.runs.active import EndedRun
-from pycrond.runs.policy import retry_in
+from pycrond.runs.retries import retries_of
 from pycrond.runs.runs import Runs, ended_event
 from pycrond.scheduler.scheduler import Scheduler
 
-MAX_ABSENCE = timedelta(minutes=10)  # after a longer absence of this node, other nodes do not rerun its fires
+MAX_ABSENCE = timedelta(minutes=10)  # after a longer absence, this node does not run its own fires again
 
 
 class RunCompletion:
@@ -35,7 +35,7 @@ class RunCompletion:
         if cluster and (events or ended):
             cluster.has_changed()
         if ended:
-            retries = _retries(ended, jobs, now)
+            retries = retries_of(ended, jobs, now)
             self._scheduler.delayed.claim([*retries.values()])
             if cluster and self._scheduler.absence <= MAX_ABSENCE:
                 cluster.run_again(_unknown(ended), now)
@@ -51,16 +51,3 @@ class RunCompletion:
 def _unknown(ended: Sequence[EndedRun]) -> list[Fire]:
     """Return the fires of runs whose end is not known, because the machine died."""
     return [end.run.fire for end in ended if end.outcome.state in {State.UNKNOWN, State.LOST}]
-
-
-def _retries(ended: Sequence[EndedRun], jobs: Mapping[str, Job], now: datetime) -> dict[int, Fire]:
-    """Return the next attempts of failed runs, by run, with the jobs that are loaded now."""
-    fires = {}
-    for end in ended:
-        fire = end.run.fire
-        job = jobs.get(fire.job.key)
-        delay = retry_in(job.entry.options, fire, end.outcome) if job else None
-        if job and delay is not None:
-            at = max(now, end.at + timedelta(seconds=delay))
-            fires[end.run.id] = fire._replace(job=job, trigger="retry", start_at=at, attempt=fire.attempt + 1)
-    return fires

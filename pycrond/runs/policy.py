@@ -1,17 +1,12 @@
-"""Decisions about fires that are due and runs that have ended. Pure."""
+"""Decisions about fires that are due. Pure."""
 
 import enum
 from typing import NamedTuple
 
-from pycrond.hashing import draw_below
 from pycrond.jobs.job import Job
 from pycrond.jobs.options import Options, is_global
-from pycrond.jobs.run import NO_CAUSE, Cause, Fire, Outcome, Reason, Run, State
+from pycrond.jobs.run import NO_CAUSE, Cause, Fire, Reason, Run
 from pycrond.text import duration
-
-MAX_RETRY_DELAY = 3600.0  # seconds between two attempts
-RETRY_SPREAD = 10
-"""Per cent by which a retry may be later, so that runs that failed together do not retry together."""
 
 
 class Verdict(enum.Enum):
@@ -104,29 +99,6 @@ def cluster_lock_of(job: Job) -> str | None:
 
 def _of_user(job: Job, lock: str | None) -> str | None:
     return lock if lock is None or is_global(lock) else f"{job.user}/{lock}"
-
-
-def retry_in(options: Options, fire: Fire, end: Outcome) -> float | None:
-    """Return the seconds until the next attempt of a failed run; None if there is none.
-
-    The delay doubles with each attempt up to an hour. Up to a tenth is added, which is computed from job and
-    fire, so that it is the same after a restart of the daemon.
-    """
-    if end.state not in {State.FAILED, State.TIMED_OUT} or fire.attempt > options.retries:
-        return None
-    drawn = draw_below(1001, f"{fire.job.key} {fire.at.timestamp():.0f} {fire.attempt}", size=4)
-    return _retry_delay(options, fire.attempt) * (1 + RETRY_SPREAD / 100 * drawn / 1000)
-
-
-def longest_retry_delay(options: Options, attempt: int) -> float:
-    """Return the most seconds between a failed attempt and the next."""
-    return _retry_delay(options, attempt) * (1 + RETRY_SPREAD / 100)
-
-
-def _retry_delay(options: Options, attempt: int) -> float:
-    # The maximum is reached long before the 40th attempt: the limit of 40 only keeps the number small.
-    delay: float = min(options.retry_delay * 2 ** min(attempt - 1, 40), MAX_RETRY_DELAY)
-    return delay
 
 
 def replaced_by(run: Run) -> Cause:

@@ -10,7 +10,7 @@ from pycrond.jobs.job import Job
 from pycrond.jobs.run import Cause, Fire, Run, State
 from pycrond.ledger.writer import Ledger
 from pycrond.runs.launcher import ClaimedRun
-from pycrond.runs.policy import longest_retry_delay
+from pycrond.runs.retries import longest_retry_delay
 from pycrond.runs.runs import Runs
 from pycrond.scheduler.admission import REMOVED, Admission
 from pycrond.scheduler.clock_changes import CatchUp
