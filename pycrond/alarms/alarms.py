@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from pycrond import clock
-from pycrond.alarms import hook_document, mail_contents, rules
+from pycrond.alarms import hook_document, job_mail, rules
 from pycrond.alarms.outbox import Outbox
 from pycrond.alarms.planned_times import PlannedTimes
 from pycrond.alarms.shared_jobs import JUDGE_INTERVAL, Judgement, OtherNodes, SharedJobs
@@ -259,15 +259,15 @@ class Alarms:
 
     def _mail(self, end: Ended, now: datetime) -> Alarm:
         event = "output" if end.outcome.state == State.SUCCEEDED else "failure"
-        facts = mail_contents.facts(end.fire, end.outcome, end.at, end.duration)
-        return self._letter(end.fire, end.run, (event, mail_contents.ending(end.outcome)), facts, now)
+        facts = job_mail.facts(end.fire, end.outcome, end.at, end.duration)
+        return self._letter(end.fire, end.run, (event, job_mail.ending(end.outcome)), facts, now)
 
     def _letter(
-        self, fire: Fire, run: int | None, about: tuple[str, str], facts: mail_contents.Pairs, now: datetime
+        self, fire: Fire, run: int | None, about: tuple[str, str], facts: job_mail.Pairs, now: datetime
     ) -> Alarm:
         """Return the mail about a run, or a job if `run` is None; `about` is the event and the ending."""
         variables = fire.job.entry.environment if self._with_environment else ()
-        contents = mail_contents.job_mail(
+        contents = job_mail.new_mail(
             fire, run or 0, about, facts=facts, host=os.uname().nodename, variables=variables
         )
         return self._alarm(run, fire.job, ("mail", about[0]), {"letter": asdict(contents)}, now)

@@ -18,7 +18,7 @@ from typing import Any
 from pycrond import clock
 from pycrond.alarms import identity
 from pycrond.alarms.errors import DeliveryError, PermanentDeliveryError
-from pycrond.alarms.mail_contents import JobMail
+from pycrond.alarms.job_mail import JobMail
 from pycrond.alarms.mail_variables import address_refusal, domain_of, is_utf8
 from pycrond.hashing import digest
 from pycrond.text import duration, printable

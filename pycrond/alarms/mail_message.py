@@ -16,7 +16,7 @@ from email.policy import compat32
 from email.utils import format_datetime
 
 from pycrond import clock
-from pycrond.alarms.mail_contents import JobMail
+from pycrond.alarms.job_mail import JobMail
 from pycrond.alarms.mail_output import with_newline
 from pycrond.alarms.mail_variables import (
     MAX_HEADER_VALUE,

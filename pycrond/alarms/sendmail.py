@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import IO
 
 from pycrond.alarms.errors import MailerConfigError, PermanentDeliveryError, TemporaryDeliveryError
-from pycrond.alarms.mail_contents import JobMail
+from pycrond.alarms.job_mail import JobMail
 from pycrond.alarms.mail_variables import split_addresses
 from pycrond.errors import os_reason
 from pycrond.text import duration

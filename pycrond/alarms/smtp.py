@@ -16,7 +16,7 @@ from pycrond.alarms.errors import (
     PermanentDeliveryError,
     TemporaryDeliveryError,
 )
-from pycrond.alarms.mail_contents import JobMail
+from pycrond.alarms.job_mail import JobMail
 from pycrond.alarms.mail_message import encode_body
 from pycrond.alarms.mail_variables import domain_of, split_addresses
 from pycrond.errors import PycrondError, os_reason

@@ -10,7 +10,7 @@ from typing import Any
 from pycrond import clock
 from pycrond.cluster.agent_link import AgentLink
 from pycrond.cluster.dead_nodes import DeadNodes
-from pycrond.cluster.fire_claims import FireClaims
+from pycrond.cluster.ledger_claims import LedgerClaims
 from pycrond.cluster.membership import BEAT_INTERVAL, Membership
 from pycrond.cluster.missed_fires import MissedFires
 from pycrond.cluster.outbox import Outbox
@@ -65,7 +65,7 @@ class Cluster:
         self._outbox = Outbox(self._link, table, self._log, settings.cluster_output << 10)
         self._fires = SharedFires(self.membership, self._outbox, find_obstacle)
         self._dead_nodes = DeadNodes(self.membership, self._link, table, self._log)
-        self._claims = FireClaims(table, runs, self._fires, self.membership)
+        self._claims = LedgerClaims(table, runs, self._fires, self.membership)
         self._jobs: Mapping[str, Job] = {}
         self._missed_events: list[Event] = []
         self.successes = Successes(self.membership, self._link)

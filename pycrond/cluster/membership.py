@@ -8,8 +8,8 @@ from statistics import median
 from typing import NamedTuple
 
 from pycrond.cluster.fire import CLOCK_TOLERANCE
+from pycrond.cluster.node_order import first_of, place_of
 from pycrond.cluster.protocol import NodeRow, Nodes
-from pycrond.hashing import digest_words
 
 BEAT_INTERVAL = 5.0  # seconds between two heartbeats
 ALIVE_AFTER_BEAT = 16.0  # seconds until a node, after three missed heartbeats, does not count as alive
@@ -142,16 +142,8 @@ class Membership:
         return offset is None or abs(offset - self._middle) <= MAX_DISAGREEMENT
 
     def rank(self, label: str | None, *fire: object) -> int | None:
-        """Return the place of this node among the nodes that may claim a fire, from 0; None if it may not.
-
-        Each fire has its own order (rendezvous hashing): the nodes share the fires evenly, and a node that
-        joins or leaves changes the first place only of fires that are, or were, its own.
-        """
-        names = self.candidates(label)
-        if self.node not in names:
-            return None
-        own = _weight(self.node, fire)
-        return sum(_weight(name, fire) < own for name in names)
+        """Return the place of this node among the nodes that may claim a fire, from 0; None if it may not."""
+        return place_of(self.node, self.candidates(label), *fire)
 
     def is_first(self, label: str | None, *subject: object) -> bool:
         """Return whether this node reports about a job for the whole cluster: it is the first of the
@@ -161,7 +153,7 @@ class Membership:
         own = self._rows.get(self.node)
         reporters = {row.name for row in self.alive() if own and row.digest == own.digest} | {self.node}
         best = reporters.intersection(self.candidates(label)) or reporters
-        return min(best, key=lambda name: _weight(name, subject)) == self.node
+        return first_of(best, *subject) == self.node
 
     def dead(self, silence: float) -> list[DeadNode]:
         """Return the nodes without a heartbeat for `silence` seconds, in which this node's were answered."""
@@ -173,7 +165,3 @@ class Membership:
             for row in self.rows
             if row.name != self.node and silent[row.name] >= silence
         ]
-
-
-def _weight(name: str, fire: tuple[object, ...]) -> str:
-    return digest_words(name, *map(str, fire), size=8)

@@ -4,12 +4,13 @@ import re
 from typing import NamedTuple
 
 from pycrond.crontab import characters
+from pycrond.crontab.command import split_command
 from pycrond.crontab.entry_options import cluster_mistake, with_addresses
 from pycrond.crontab.expression import Expression, parse_cached, parse_expression, seeded_pick
 from pycrond.crontab.field import quoted
 from pycrond.crontab.problems import ProblemList
 from pycrond.crontab.scope import Assignment, Scope
-from pycrond.crontab.syntax import explain_bad_assignment, parse_assignment, split_command
+from pycrond.crontab.syntax import explain_bad_assignment, parse_assignment
 from pycrond.errors import Problem
 from pycrond.jobs.job import Entry
 from pycrond.jobs.options import BY_NAME, Options, Value

@@ -1,4 +1,4 @@
-"""The syntax of a crontab's lines besides the schedule: assignments, options, the command and its input."""
+"""The syntax of a crontab's lines that are no entries: assignments and options."""
 
 import re
 import shlex
@@ -82,26 +82,3 @@ def _end(pattern: re.Pattern[str], text: str, start: int) -> int:
     """Return the end of a match, which may be empty, at `start`."""
     match = pattern.match(text, start)
     return match.end() if match else start
-
-
-_COMMAND = re.compile(r"(?:[^%\\]|\\.)*+\\?+", re.DOTALL)
-_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
-_PERCENT = re.compile(r"\\?%")
-
-
-def command_end(text: str, start: int = 0) -> int:
-    """Return the offset of the ``%`` that ends the command beginning at `start`, or the end of the text."""
-    return _end(_COMMAND, text, start)
-
-
-def split_command(text: str, dialect: str) -> tuple[str, str]:
-    """Return the shell's command and its standard input: the text after the first ``%`` without a backslash.
-    In Debian's dialect a backslash in the command also escapes a backslash.
-    """
-    escapable = "%\\" if dialect == "debian" else "%"
-    end = command_end(text)
-    command = _ESCAPED.sub(lambda pair: pair[1] if pair[1] in escapable else pair[0], text[:end])
-    stdin = _PERCENT.sub(lambda match: "%" if match[0] == "\\%" else "\n", text[end + 1 :])
-    if stdin and not stdin.endswith("\n"):
-        stdin += "\n"
-    return command, stdin

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pycrond import clock
 from pycrond.errors import os_reason
 from pycrond.host import spawn
-from pycrond.host.fifo_peek import NO_WRITER, peek
+from pycrond.host.fifo_state import NO_WRITER, peek
 from pycrond.host.poller import Poller
 from pycrond.output import split_streams
 from pycrond.output.daemon_log import DaemonLog

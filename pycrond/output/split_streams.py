@@ -8,7 +8,7 @@ line gets a newline.
 
 from collections.abc import Sequence
 
-from pycrond.host.fifo_peek import peek
+from pycrond.host.fifo_state import peek
 from pycrond.output.line_times import NOT_SPLIT, STDERR, STDOUT, StreamMark
 from pycrond.output.spool import SEGMENT_SIZE, Spool
 

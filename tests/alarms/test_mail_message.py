@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pycrond.alarms import mail_message
-from pycrond.alarms.mail_contents import JobMail
+from pycrond.alarms.job_mail import JobMail
 from pycrond.alarms.mail_output import MAX_OUTPUT, excerpt
 from pycrond.text import visible
 

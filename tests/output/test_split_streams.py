@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pycrond import clock
-from pycrond.host.fifo_peek import NO_WRITER, FifoState, peek
+from pycrond.host.fifo_state import NO_WRITER, FifoState, peek
 from pycrond.keeper import system_calls
 from pycrond.output import line_times, split_streams, spool
 from pycrond.output.line_times import NOT_SPLIT, SPARE_SIZE, STDERR, STDOUT

@@ -14,9 +14,9 @@ from pycrond.cli.check.positions import EntryPositions, entry_positions
 from pycrond.cli.check.program_name import BUILTINS, SHELLS, program_name
 from pycrond.cli.check.shell_text import PLAIN_SHELLS, bash_words, look_alikes
 from pycrond.cli.check.variables import assignment_warnings
+from pycrond.crontab.command import command_end
 from pycrond.crontab.field import DAY_OF_MONTH, DAY_OF_WEEK, HOUR, MINUTE, quoted
 from pycrond.crontab.parser import Crontab
-from pycrond.crontab.syntax import command_end
 from pycrond.errors import Problem
 from pycrond.jobs.job import Entry
 from pycrond.jobs.options import to_json

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from pycrond.cli.importer.report import Remark
-from pycrond.crontab.syntax import split_command
+from pycrond.crontab.command import split_command
 
 START_HOURS = {"cronie": 3, "debian": 7}  # hour of anacron's first start on a day, without START_HOURS_RANGE
 _JOB = re.compile(r"(?P<period>@\w+|\d+)[ \t]+(?P<delay>\d+)[ \t]+(?P<name>[^ \t/]+)[ \t]+(?P<command>.+)")

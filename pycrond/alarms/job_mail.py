@@ -34,7 +34,7 @@ class JobMail:
     title: str = ""  # the job's name, for the subject; empty for a job without a name
 
 
-def job_mail(
+def new_mail(
     fire: Fire, run: int, about: tuple[str, str], *, facts: Pairs, host: str, variables: Pairs
 ) -> JobMail:
     """Return the contents of a mail about a fire; `about` is its event and the ending of the run."""

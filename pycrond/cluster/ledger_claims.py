@@ -20,7 +20,7 @@ NOT_ASKED = Cause.of(Reason.DAEMON_DOWN, "it died before the cluster had decided
 WAS_STARTED = Cause.of(Reason.CLOCK_STEP, "this node has started it before")
 
 
-class FireClaims:
+class LedgerClaims:
     """Claims shared fires in the ledger, gives them to `SharedFires`, and writes the decisions."""
 
     def __init__(self, table: ClusterTable, runs: Runs, fires: SharedFires, membership: Membership) -> None:

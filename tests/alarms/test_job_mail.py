@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pycrond.alarms import mail_contents
+from pycrond.alarms import job_mail
 from pycrond.jobs.run import Cause, Fire, Outcome, Reason, State
 from tests.conftest import jobs_of
 
@@ -31,13 +31,13 @@ def fire(crontab: str) -> Fire:
     ],
 )
 def test_ending(outcome: Outcome, ending: str) -> None:
-    assert mail_contents.ending(outcome) == ending
+    assert job_mail.ending(outcome) == ending
 
 
 def test_facts() -> None:
     outcome = Outcome(State.SUCCEEDED, exit_status=0, cpu_s=0.126, max_rss_kb=900)
     at = AT.astimezone()
-    assert mail_contents.facts(fire("* * * * * true\n"), outcome, AT, 2.25) == (
+    assert job_mail.facts(fire("* * * * * true\n"), outcome, AT, 2.25) == (
         ("Run", "attempt 1, schedule"),
         ("Fire time", f"{at:%F %H:%M %Z}"),
         ("Ended", f"{at:%F %H:%M:%S %Z}, exit status 0"),
@@ -45,7 +45,7 @@ def test_facts() -> None:
         ("Processor", "126 ms"),
         ("Memory", "900 kB at most"),
     )
-    names = [name for name, _ in mail_contents.facts(fire("* * * * * true\n"), Outcome(State.LOST), AT, None)]
+    names = [name for name, _ in job_mail.facts(fire("* * * * * true\n"), Outcome(State.LOST), AT, None)]
     assert names == ["Run", "Fire time", "Ended"]
 
 
@@ -61,7 +61,7 @@ def test_facts() -> None:
 def test_addresses_and_type(
     variables: str, to: str, sender: str | None, content_type: str, encoding: str
 ) -> None:
-    contents = mail_contents.job_mail(
+    contents = job_mail.new_mail(
         fire(f"{variables}#: name=job\n* * * * * true\n"),
         7,
         ("output", ""),
