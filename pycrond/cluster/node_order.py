@@ -1,7 +1,7 @@
 """The order in which the nodes ask for a fire, so that one of them runs it: rendezvous hashing. Pure.
 
-Each fire has its own order: the nodes share the fires evenly, and a node that joins or leaves changes the first
-place only of fires that are, or were, its own.
+Each fire has its own order: the nodes share the fires evenly, and a node that joins or leaves changes the
+first place only of fires that are, or were, its own.
 """
 
 from collections.abc import Collection
