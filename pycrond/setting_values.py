@@ -39,7 +39,9 @@ def _read(setting: Setting, value: object) -> object:
         return _read_bool(setting, value)
     if isinstance(setting.default, int):
         return _read_number(setting, value)
-    if not isinstance(value, str) or (setting.is_path and not value):
+    if value == "" and not setting.may_be_empty:
+        raise PycrondError(f"setting '{setting.key}' is empty (leave it out for its default)")
+    if not isinstance(value, str):
         shown = "a value of another kind" if setting.is_secret else repr(value)
         raise PycrondError(f"setting '{setting.key}' must be text, not {shown}")
     _check_cluster(setting, value)

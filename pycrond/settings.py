@@ -212,6 +212,10 @@ class Setting(NamedTuple):
         return self.name.replace("_", "-")
 
     @property
+    def may_be_empty(self) -> bool:
+        return self.default in ("", ()) and not self.is_path
+
+    @property
     def flag(self) -> str:
         return f"--{self.key}"
 

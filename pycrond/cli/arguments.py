@@ -53,6 +53,13 @@ def add_zone(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tz", metavar="ZONE", help="as if the daemon ran in this time zone")
 
 
+def not_empty(text: str) -> str:
+    """The type of a text: an empty one, as of a variable that is not set, would select too much."""
+    if not text:
+        raise argparse.ArgumentTypeError("the value is empty")
+    return text
+
+
 def positive_count(text: str) -> int:
     """Parse a whole number from 1, as the `type` of an argument."""
     try:

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any, NamedTuple, NoReturn
 
 from pycrond import __version__
+from pycrond.cli.arguments import not_empty
 from pycrond.settings import SETTINGS
 from pycrond.text import printable
 
@@ -91,6 +92,7 @@ class CommandLineParser(argparse.ArgumentParser):
 
     def __init__(self, **arguments: object) -> None:
         super().__init__(allow_abbrev=False, **arguments)  # type: ignore[arg-type]
+        self.register("type", None, not_empty)  # of arguments without a type
         self.usage_status = 2
         """The exit status of a usage error."""
         self._settings: list[argparse.Action] = []
@@ -108,6 +110,8 @@ class CommandLineParser(argparse.ArgumentParser):
                 kind = {"action": argparse.BooleanOptionalAction, "default": None}
             elif isinstance(setting.default, tuple):
                 kind["action"] = "append"
+            if setting.may_be_empty:
+                kind["type"] = str
             self._settings.append(group.add_argument(setting.flag, help=setting.help, **kind))
 
     def check_options(self, words: Iterable[str]) -> None:

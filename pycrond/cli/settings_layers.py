@@ -193,7 +193,7 @@ def from_toml(document: Mapping[str, object], file: str) -> dict[str, object]:
 
 
 def _absolute(layer: Mapping[str, object], base: str = "") -> dict[str, object]:
-    """Make paths absolute, for the daemon's working directory is `/`."""
+    """Make paths absolute, for the daemon's working directory is `/`; an empty one, an error, stays empty."""
 
     def absolute(path: object) -> str:
         return os.path.abspath(os.path.join(base, str(path))) if path else ""

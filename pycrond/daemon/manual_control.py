@@ -107,7 +107,7 @@ class ManualControl:
         if any(by_number):
             return by_number
         jobs = {active.run.job.key: active.run.job for active in running} | self._loaded(client)
-        if number and not self._matching(word, jobs):
+        if number and not self._matching(word, jobs, whole=True):
             raise PycrondError(f"run {word} is neither running nor waiting")
         key = self._key(word, jobs)
         by_key = (
@@ -168,7 +168,7 @@ class ManualControl:
         keys = self._matching(word, jobs)
         return require_one(word, keys, [jobs[key].label for key in keys])
 
-    def _matching(self, word: str, jobs: Mapping[str, Job]) -> list[str]:
+    def _matching(self, word: str, jobs: Mapping[str, Job], *, whole: bool = False) -> list[str]:
         loaded = self._reloader.jobs
         return matching_keys(
             word,
@@ -176,6 +176,7 @@ class ManualControl:
                 (key, job.entry.options.name, _place(job, loaded), job.entry.command)
                 for key, job in jobs.items()
             ),
+            whole=whole,
         )
 
 

@@ -114,6 +114,42 @@ def test_a_bad_value_is_explained(capsys: pytest.CaptureFixture[str], words: lis
     assert usage_error(capsys, *words)[0].startswith(f"pycrond: {message}")
 
 
+@pytest.mark.parametrize(
+    ("words", "argument"),
+    [
+        (["kill", ""], "RUN|JOB"),
+        (["run", ""], "JOB"),
+        (["pause", "a", ""], "JOB"),
+        (["resume", ""], "JOB"),
+        (["list", ""], "JOB"),
+        (["logs", ""], "JOB|RUN"),
+        (["history", ""], "JOB"),
+        (["why", "", "02:30"], "JOB"),
+        (["next", ""], "JOB|EXPRESSION"),
+        (["next", "--file="], "--file"),
+        (["next", "--until", ""], "--until"),
+        (["calendar", ""], "JOB"),
+        (["timeline", "--job", "a", ""], "--job"),
+        (["list", "--user="], "--user"),
+        (["cluster", "drain", ""], "NODE"),
+        (["config", "--syslog="], "--syslog"),
+        (["list", "--state-dir", ""], "--state-dir"),
+        (["list", "--crontabs", ""], "--crontabs"),
+        (["list", "--config", ""], "--config"),
+    ],
+)
+def test_an_empty_value_is_refused(
+    capsys: pytest.CaptureFixture[str], words: list[str], argument: str
+) -> None:
+    """A script has it for a variable that is not set; it would select all jobs, or the working directory."""
+    assert usage_error(capsys, *words)[0] == f"pycrond: argument {argument}: the value is empty"
+
+
+@pytest.mark.parametrize("words", [["pause", "a", "--reason="], ["start", "--node=", "--cluster="]])
+def test_an_empty_value_that_says_something(words: list[str]) -> None:
+    parser.parse(words)
+
+
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
 def test_every_command_accepts_the_options_that_locate_a_daemon(command: parser.Command) -> None:
     arguments = {

@@ -25,6 +25,10 @@ JOBS = [
     job("root/backup-db", "backup-db", 2),
     job("alice/backup", "backup", 3),
     job("root/0123456789ab", None, 4),
+    job("root/dup", "dup", 5),
+    job("root/fedcba987654", "dup", 6),
+    job("eve/ab", "ab", 7),
+    job("eve/root", "root", 8),
 ]
 
 
@@ -39,7 +43,21 @@ JOBS = [
         ("backup*", [0, 1, 2]),
         ("*-db", [1]),
         ("alice/*", [2]),
-        ("*", [0, 1, 2, 3]),
+        ("*", [0, 1, 2, 3, 4, 5, 6, 7]),
+        ("b", [0, 1, 2]),
+        ("root/b", [0, 1]),
+        ("012", []),  # too little of a hash: it may be the number of a run
+        ("root/012", []),
+        ("dup", [4]),  # the first has the name, the second a hash
+        ("root/dup", [4]),
+        ("true~fedc", []),
+        ("dup~fedc", [5]),
+        ("fedc", [5]),
+        ("dup*", [4, 5]),
+        ("root/", []),
+        ("root", [7]),  # and not all jobs of root
+        ("eve", []),
+        ("/", []),
         ("backup?db", [1]),
         ("[0-9]*", [3]),
         ("true~0123", [3]),
@@ -61,6 +79,11 @@ def test_jobs_by_names_and_patterns(word: str, places: list[int]) -> None:
 def test_no_such_job(word: str) -> None:
     with pytest.raises(PycrondError, match="no job is called"):
         selectors.matching_jobs(word, JOBS)
+
+
+def test_an_empty_word_is_no_job() -> None:
+    with pytest.raises(PycrondError, match="the name of a job is empty"):
+        selectors.matching_jobs("", JOBS[:1])
 
 
 @pytest.mark.parametrize(

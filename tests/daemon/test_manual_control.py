@@ -296,6 +296,9 @@ def test_kill_ends_a_run_whose_job_is_removed(loop: Loop) -> None:
         ({"what": "job"}, f"no run of {ME}/job is running or waiting"),
         ({"what": "7"}, "run 7 is neither running nor waiting"),
         ({"what": "x"}, "no job is called 'x'"),
+        ({"what": ""}, "the name of a job is empty"),
+        ({"what": f"{ME}/"}, "no job is called"),
+        ({"what": "2"}, "run 2 is neither running nor waiting"),  # though a job is called 2day
         ({"what": "job", "signal": "NONSENSE"}, "no signal is called 'NONSENSE'"),
         ({"what": "job", "signal": 0}, "no signal is called '0'"),
         ({"what": "job", "signal": "999"}, "no signal is called '999'"),
@@ -308,9 +311,11 @@ def test_kill_ends_a_run_whose_job_is_removed(loop: Loop) -> None:
 def test_kill_refuses_a_request_that_means_no_run_or_no_signal(
     loop: Loop, fields: dict[str, Any], error: str
 ) -> None:
-    loop.begin("#: name=job\n0 0 1 1 * true\n")
+    loop.begin("#: name=job\n0 0 1 1 * true\n#: name=2day\n0 0 1 1 * exec sleep 100\n")
+    ask(loop, "run", job="2day")
     with pytest.raises(PycrondError, match=error):
         ask(loop, "kill", **fields)
+    loop.until(lambda: states(loop) == ["running"])
 
 
 # pause and resume
@@ -541,7 +546,7 @@ def test_a_user_reads_only_its_own_jobs_and_runs(loop: Loop) -> None:
 
     (run,) = read_own("history", limit=500)
     assert run.key == "nobody/job"
-    assert [job.key for job in read_own("jobs", offset=0)] == read_own("find_jobs", word="") == ["nobody/job"]
+    assert [job.key for job in read_own("jobs", offset=0)] == read_own("find_jobs", word="job") == ["nobody/job"]
     all_ids = [run.id for run in loop.runs()]
     assert read_own("runs", runs=all_ids) == read_own("after", run=0) == [run]
     assert read_own("history", limit=500, keys=[f"{ME}/job", "nobody/job", "nobodyelse/job"]) == [run]

@@ -2,10 +2,10 @@
 
 import argparse
 
-from pycrond.cli import selectors
 from pycrond.cli.daemon_requests import ask_daemon
 from pycrond.cli.data.access import records
 from pycrond.cli.printing import print_line
+from pycrond.cli.selectors import find_job
 from pycrond.cli.settings_layers import load_settings
 from pycrond.errors import NotRunningError, PycrondError
 from pycrond.jobs.run import State
@@ -35,7 +35,7 @@ def _kill_command(settings: Settings, word: str) -> str:
     """Return a message with the kill(1) command for the selected runs; empty if none of them still runs."""
     try:
         read = records(settings)
-        keys = [] if word.isdecimal() else selectors.find_jobs(read, word) or []
+        keys = [] if word.isdecimal() else [find_job(read, word)]
         running = [run for run in read.unfinished() if run.state == State.RUNNING]
     except PycrondError:
         return ""

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     about = "print at most this many lines (100; all with --since)"
     parser.add_argument("--lines", type=positive_count, metavar="N", help=about)
     about = "of jobs with log=split only the lines of this stream"
-    parser.add_argument("--stream", choices=[STDOUT, STDERR], default="", help=about)
+    parser.add_argument("--stream", choices=[STDOUT, STDERR], help=about)
     add_period(parser)
     about = "output that other nodes have copied to the cluster's database; runs such as 12@web1"
     add_cluster(parser, about)
@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
     if keys or keys is None:
         rows += read.history(keys, RUNS_SEARCHED, (), since, until)
     runs = sorted({row.id: row for row in rows}.values(), key=lambda row: (_start(row), row.id))
-    follow, only = options.follow, options.stream
+    follow, only = options.follow, options.stream or ""
     if options.lines is None and since is not None:
         offsets = _print_all(read, show, runs, only, follow=follow)
     else:

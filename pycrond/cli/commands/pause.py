@@ -20,7 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--for", dest="duration", type=duration, default=DURATION, metavar="DURATION", help=about
     )
     length.add_argument("--forever", action="store_true", help="until they are resumed")
-    parser.add_argument("--reason", default="", metavar="TEXT", help="shown by list and history")
+    about = "shown by list and history"
+    parser.add_argument("--reason", type=str, default="", metavar="TEXT", help=about)
 
 
 def run(options: argparse.Namespace) -> int:
