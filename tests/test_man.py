@@ -112,7 +112,9 @@ def test_every_variable_that_is_read_is_named() -> None:
 def test_every_exit_status_is_named() -> None:
     text = (ROOT / "pycrond/cli/main.py").read_text()
     main = next(
-        node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef) and node.name == "main"
+        node
+        for node in ast.parse(text).body
+        if isinstance(node, ast.FunctionDef) and node.name == "_status_of"
     )
     returned = {
         node.value.value

@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from pycrond.cli.data.output_lines import Line, Stream, interleaved
-from pycrond.cli.printing import print_output
+from pycrond.cli.printing import print_error, print_output
+from pycrond.cli.standard_streams import OutputError, discard_output
 from pycrond.control.records import Records
 from pycrond.errors import NotRunningError
 from pycrond.jobs.run import OPEN
@@ -34,13 +35,18 @@ class PollInterval:
 
 
 def follow_run(records: Records, run: int, stream: Stream | None) -> RunRow:
-    """Wait until a run has ended, and print its output meanwhile."""
+    """Wait until a run has ended, and print its output meanwhile, as long as standard output takes it."""
     records.retry_for = MAX_DAEMON_ABSENCE
     interval = PollInterval(RUN_POLL_INTERVAL)
     while True:
         rows = records.runs([run])  # read before the output, which is complete once the run has ended
         ended = bool(rows) and rows[0].state not in OPEN
-        printed = _print_lines(stream, to_the_end=ended) if stream else False
+        try:
+            printed = _print_lines(stream, to_the_end=ended) if stream else False
+        except OutputError as error:
+            discard_output()
+            print_error(f"pycrond: {error}; the run goes on")
+            stream, printed = None, False
         if ended:
             return rows[0]
         if not records.is_running():

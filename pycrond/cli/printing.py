@@ -116,7 +116,7 @@ def caret(problem: Problem, lines: Sequence[str]) -> Sequence[str]:
 def write_document(file: str, text: str, mode: int | None = None) -> None:
     """Write a text to a file that only root and this user can replace; `-` is standard output.
 
-    An existing file is replaced, with its mode unless one is given. Raises PycrondError.
+    An existing file is replaced, with its mode unless one is given. Raises PycrondError, or BrokenPipeError.
     """
     data = text.encode("utf-8", "surrogateescape")
     descriptor = _DESCRIPTOR.fullmatch(file)
@@ -131,6 +131,8 @@ def write_document(file: str, text: str, mode: int | None = None) -> None:
             with safe_paths.place(file) as entry:
                 old = entry.status.st_mode & 0o777 if entry.status else 0o666 & ~_umask()
                 safe_paths.replace(entry, data, old if mode is None else mode)
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise PycrondError(f"cannot write {file}: {os_reason(error)}") from error
 

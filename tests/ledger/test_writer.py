@@ -417,10 +417,11 @@ def test_a_load_that_fails_changes_nothing(ledger: Ledger, reader: Reader) -> No
         ("night", ["root/nightly", "root/nightwatch"]),
         ("/etc/crontabs/test:2", ["root/nightly"]),
         ("test:4", ["root/nightwatch"]),
-        ("root", ["root/nightly", "root/nightwatch", "root/gone"]),
+        ("root", []),
+        ("root/", []),
+        ("root/g", ["root/gone"]),
         ("gone", ["root/gone"]),
         ("nobody", []),
-        ("", ["root/nightly", "root/nightwatch", "root/gone"]),
     ],
 )
 def test_a_word_means_jobs_by_name_key_or_line(

@@ -172,7 +172,7 @@ def _main(connection: socket.socket, script: str) -> None:
     os.umask(mask)
     resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     sys.argv = [script, *arguments]
-    sys.exit(pycrond.cli.main.main(arguments))
+    pycrond.cli.main.entry()
 
 
 if __name__ == "__main__":

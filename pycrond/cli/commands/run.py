@@ -10,6 +10,7 @@ from pycrond.cli.data.output_lines import Stream
 from pycrond.cli.follow import follow_run
 from pycrond.cli.printing import print_error, print_line
 from pycrond.cli.settings_layers import load_settings
+from pycrond.cli.standard_streams import OutputError
 from pycrond.errors import PycrondError
 from pycrond.jobs.run import State
 from pycrond.ledger.rows import RunRow
@@ -32,8 +33,12 @@ def run(options: argparse.Namespace) -> int:
     if answer["verdict"] == "skip":
         raise PycrondError(f"{name} is skipped: {answer['reason']}")
     verdict = f"waits: {answer['reason']}" if answer["verdict"] == "wait" else "started"
-    print_line(f"{name} {verdict}", sys.stderr if waits else sys.stdout)
-    sys.stdout.flush()
+    try:
+        print_line(f"{name} {verdict}", sys.stderr if waits else sys.stdout)
+        sys.stdout.flush()
+    except OutputError as error:
+        error.add_note(f"{name} {verdict}")  # a caller that does not know starts it again
+        raise
     if not waits:
         return 0
     read = records(settings)

@@ -519,3 +519,35 @@ def test_a_users_daemon_refuses_other_users(system: System) -> None:
         printed = system.as_user(ALICE, *order, status=1)
         assert printed == "pycrond: only root and the daemon's own user may do that\n"
     assert system.json(ALICE, "status")["loaded_files"] == {}
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "errors"),
+    [
+        ("run job >/dev/full", 1, ["cannot write to standard output", "run 1 of {}/job started"]),
+        ("run job --wait >&-", 3, ["run 1 of {}/job started", "run 1 of {}/job failed, exit status 3"]),
+        ("run job --wait >/dev/full", 3, ["run 1 of {}/job started", "failed, exit status 3"]),
+        ("run job --follow >&-", 3, ["run 1 of {}/job started", "failed, exit status 3"]),
+        ("run job --follow >/dev/full", 3, ["cannot write to standard output", "failed, exit status 3"]),
+        ("run job --wait 2>&-", 3, []),
+    ],
+)
+def test_a_run_whose_report_cannot_be_written(
+    crond: Crond, command: str, status: int, errors: list[str]
+) -> None:
+    """The caller must know that it was started, and gets its exit status."""
+    write(crond, job="echo hello; exit 3")
+    crond.run("start")
+    done = subprocess.run(
+        f"'{SCRIPT}' {command}",
+        shell=True,
+        env=crond.environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+    for error in errors:
+        assert error.format(ME) in done.stderr
