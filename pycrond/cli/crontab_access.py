@@ -12,6 +12,7 @@ from pycrond.host import machine, users
 from pycrond.jobs.job import Job, make_jobs
 from pycrond.settings import Settings
 from pycrond.sources.allow_deny import refusal
+from pycrond.sources.limits import NO_LIMITS, CrontabLimits, limits_of_users
 from pycrond.sources.system import dialect_of
 from pycrond.sources.user_crontabs import UserCrontabs
 
@@ -77,13 +78,28 @@ class CrontabAccess:
 
     def errors(self, text: bytes, file: str) -> list[Problem]:
         """Return the problems that prevent the installation of a text; `file` is its name in messages."""
-        errors = [problem for problem in self._parse(text, file).problems if problem.severity == "error"]
+        limits = self._limits()
+        if message := limits.size_problem(text):
+            return [Problem(file, 0, 0, "error", "beyond-limit", message)]
+        parsed = self._parse(text, file, limits.entries)
+        errors = [problem for problem in parsed.problems if problem.severity == "error"]
+        if message := limits.repetition_problem(parsed.entries):
+            errors.append(Problem(file, 0, 0, "error", "beyond-limit", message))
         if text and not text.endswith(b"\n") and not errors:
             line = text.count(b"\n") + 1
             errors.append(Problem(file, line, 0, "error", "no-newline", NO_NEWLINE))
         return errors
 
-    def _parse(self, text: bytes, file: str) -> "parser.Crontab":
+    def _limits(self) -> CrontabLimits:
+        """Return the limits of this crontab: those of the daemon, or without one of the settings."""
+        if self.account.uid == 0:
+            return NO_LIMITS
+        if not self._files:
+            with contextlib.suppress(PycrondError):
+                return CrontabLimits(**self._ask("limits"))
+        return limits_of_users(self._settings)
+
+    def _parse(self, text: bytes, file: str, max_entries: int = 0) -> "parser.Crontab":
         from pycrond.cli.crontab_input import cluster_identity
         from pycrond.crontab import parser
 
@@ -95,6 +111,7 @@ class CrontabAccess:
             seed=machine.machine_id(),
             cluster=cluster_identity(self._settings),
             is_roots=self.account.uid == 0,
+            max_entries=max_entries,
         )
 
     def _check_user(self) -> None:

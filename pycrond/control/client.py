@@ -66,7 +66,8 @@ def ask(path: str, request: dict[str, Any], timeout: float = 60.0) -> dict[str, 
     deadline = clock.elapsed() + timeout
     with connect(path, timeout) as client:
         try:
-            client.sendall(encode(request))
+            with contextlib.suppress(ConnectionResetError, BrokenPipeError):  # it may have refused the rest
+                client.sendall(encode(request))
             line = _receive_line(client, deadline)
         except TimeoutError as error:
             raise _no_answer(timeout) from error

@@ -27,8 +27,12 @@ class Connection:
 
     @property
     def is_whole(self) -> bool:
-        """True if the whole request has arrived."""
-        return b"\n" in self._request
+        """True if the whole request has arrived, or so much of it that it is refused."""
+        return b"\n" in self._request or self._is_too_long
+
+    @property
+    def _is_too_long(self) -> bool:
+        return b"\n" not in self._request and len(self._request) >= self._max_request
 
     @property
     def unsent(self) -> int:
@@ -44,12 +48,16 @@ class Connection:
         except OSError:
             return False
         self._request += data
-        return self.is_whole or (bool(data) and len(self._request) < self._max_request)
+        return self.is_whole or bool(data)
 
     def answer(self, answerer: Answerer) -> bool:
         """Answer a whole request; return False if no part of the answer is left to send."""
-        line, self._request = bytes(self._request.partition(b"\n")[0]), bytearray()
-        data = encode(_answer(line, self.uid, answerer))
+        if self._is_too_long:
+            answer = {"error": f"the request is too long: it may have {self._max_request} bytes"}
+        else:
+            answer = _answer(bytes(self._request.partition(b"\n")[0]), self.uid, answerer)
+        self._request = bytearray()
+        data = encode(answer)
         if len(data) > MAX_ANSWER:
             message = f"the answer has {len(data)} bytes, at most {MAX_ANSWER} are sent; ask for less"
             data = encode({"error": message})

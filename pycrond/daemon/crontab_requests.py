@@ -14,10 +14,13 @@ from pycrond.jobs.job import Account
 from pycrond.output.daemon_log import DaemonLog
 from pycrond.settings import Settings
 from pycrond.sources.allow_deny import refusal
+from pycrond.sources.limits import limits_of_users
 from pycrond.sources.user_crontabs import UserCrontabs
 
 ACTIONS = {"list": "LIST", "edit": "BEGIN EDIT", "replace": "REPLACE", "delete": "DELETE"}
 """The actions, with their words in the log, which are those of Debian's crontab and cronie's."""
+LIMITS = "limits"
+"""The action whose answer has the limits, so that crontab(1) refuses what the daemon would not read."""
 
 
 class CrontabRequests:
@@ -27,6 +30,7 @@ class CrontabRequests:
         """`load` requests a reload of the crontabs."""
         self._settings = settings
         self._dialect = dialect
+        self._limits = limits_of_users(settings)
         self._crontabs = UserCrontabs(settings.root, dialect)
         self._log = log
         self._load = load
@@ -37,9 +41,11 @@ class CrontabRequests:
         Raises PycrondError if the request is not allowed or fails.
         """
         action = text(request, "action")
-        if action not in ACTIONS:
-            raise PycrondError(f"'action' must be one of {', '.join(ACTIONS)}")
+        if action not in {*ACTIONS, LIMITS}:
+            raise PycrondError(f"'action' must be one of {', '.join((*ACTIONS, LIMITS))}")
         account = self._account(request, uid)
+        if action == LIMITS:
+            return self._limits._asdict()
         crontab = self._crontab(request) if action == "replace" else b""
         self._log.write(ACTIONS[action], account.name, clock.now(), user=NAMES.owner_name(uid))
         if action == "replace":
@@ -80,9 +86,6 @@ class CrontabRequests:
             crontab = base64.b64decode(request["text"], validate=True)
         except (KeyError, TypeError, ValueError, binascii.Error) as error:
             raise PycrondError("'text' must be a text in base64") from error
-        limit = self._settings.max_crontab_size << 10
-        if limit and len(crontab) > limit:
-            raise PycrondError(
-                f"the crontab has {len(crontab)} bytes, at most {limit} (setting max-crontab-size)"
-            )
+        if message := self._limits.size_problem(crontab):
+            raise PycrondError(message)
         return crontab

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from pycrond.jobs.job import Entry
 from pycrond.jobs.options import Options, to_json
+from pycrond.settings import Settings
 from pycrond.sources.files import MAX_BYTES
 
 MAX_REPETITION = 4
@@ -18,6 +19,12 @@ class CrontabLimits(NamedTuple):
     """Bytes."""
     entries: int = 0
     """The most entries; the same limit holds for assignments with `#:` lines, and for problems."""
+
+    def size_problem(self, text: bytes) -> str | None:
+        """Return an error if a crontab is too large."""
+        if len(text) <= self.size:
+            return None
+        return f"the crontab has {len(text)} bytes, at most {self.size} (setting max-crontab-size)"
 
     def repetition_problem(self, entries: Iterable[Entry]) -> str | None:
         """Return an error if the entries are too large, else None. An option set by an assignment
@@ -37,6 +44,11 @@ class CrontabLimits(NamedTuple):
 
 
 NO_LIMITS = CrontabLimits()
+
+
+def limits_of_users(settings: Settings) -> CrontabLimits:
+    """Return the limits of the crontabs of users other than root, in the spool."""
+    return CrontabLimits(settings.max_crontab_size << 10 or MAX_BYTES, settings.max_crontab_entries)
 
 
 def _size(options: Options) -> int:

@@ -11,7 +11,7 @@ from pycrond.settings import Settings
 from pycrond.sources import files as crontab_files
 from pycrond.sources import system as system_crontabs
 from pycrond.sources.last_good import LastGood
-from pycrond.sources.limits import CrontabLimits
+from pycrond.sources.limits import limits_of_users
 from pycrond.sources.load_result import LoadResult
 from pycrond.sources.reading import EMPTY_TIME, SETTLE_TIME, UNFINISHED_TIME, Reading
 from pycrond.sources.source import Source, SourceParser, merge
@@ -33,10 +33,7 @@ class Loader:
         identity = SharedIdentity() if settings.cluster else None
         self._parser = SourceParser(self.dialect, machine.machine_id(), account.name, identity)
         self._is_stale = False  # files were parsed for another identity of the cluster
-        self._limits = CrontabLimits(
-            settings.max_crontab_size << 10 or crontab_files.MAX_BYTES, settings.max_crontab_entries
-        )
-        """The limits of crontabs in the spool that belong to users other than root."""
+        self._limits = limits_of_users(settings)
         self.recorded: frozenset[FileStamp] = frozenset()
         """The stamps of directories and files when they were last read."""
         self._sources: dict[str, Source] = {}  # by file

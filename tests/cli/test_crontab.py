@@ -140,6 +140,46 @@ def test_a_broken_crontab_is_not_installed(crontab: CrontabProgram, text: str, m
     assert crontab.run("-l") == LINE
 
 
+MANY = "not read: it has more than 1000 entries, at most 1000 (setting max-crontab-entries)"
+LARGE = "the crontab has 199998 bytes, at most 131072 (setting max-crontab-size)"
+REPEATED = "its entries, each with the options that apply to it, have "
+
+
+@pytest.mark.parametrize("runs", [True, False], ids=["with-daemon", "without"])
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        (LINE * 1001, MANY),
+        ("A=1\n" * 1001 + LINE, "more than 1000 assignments"),
+        ("#" * 199_997 + "\n", LARGE),
+        ("PYCROND_ON_FAILURE=" + "x" * 900 + "\n" + LINE * 900, REPEATED),
+    ],
+    ids=["entries", "assignments", "size", "repetition"],
+)
+def test_a_crontab_beyond_the_limits_is_not_installed(
+    crontab: CrontabProgram, text: str, error: str, *, runs: bool
+) -> None:
+    """The daemon would not read it. Root's own crontab has no limits."""
+    if runs:
+        crontab.system.crond.run("start")
+        crontab.run("-", user="nobody", text=LINE)
+        assert error in crontab.run("-", user="nobody", text=text, status=1)
+        assert crontab.run("-l", user="nobody") == LINE
+    assert error in crontab.run("-T", "-", user="nobody", text=text, status=1)
+    assert error in crontab.run("-u", "nobody", "-", text=text, status=1)
+    crontab.run("-T", "-", text=text)
+
+
+def test_the_limits_are_those_of_the_daemon(crontab: CrontabProgram) -> None:
+    crontab.system.crond.run("start", "--max-crontab-entries=2", "--max-crontab-size=500")
+    large = "#" * 200_000 + "\n"
+    crontab.run("-", user="nobody", text=large)
+    assert crontab.run("-l", user="nobody") == large
+    for user, words in (("nobody", ["-"]), ("root", ["-u", "nobody", "-"])):
+        assert "more than 2 entries" in crontab.run(*words, user=user, text=LINE * 3, status=1)
+    assert crontab.run("-l", user="nobody") == large
+
+
 def test_checks_only(crontab: CrontabProgram) -> None:
     for option in ("-T", "-n"):
         assert crontab.run(option, "-", text=LINE) == (

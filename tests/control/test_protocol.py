@@ -150,7 +150,7 @@ def test_a_client_that_resets_the_connection_is_dropped(server: Server) -> None:
     client.close()
 
 
-def test_a_client_whose_request_is_too_long_is_dropped(server: Server) -> None:
+def test_a_request_that_is_too_long_is_answered_with_an_error(server: Server) -> None:
     with connect(server.path, 5) as near:
         near.setblocking(False)
         client = server.accept()
@@ -162,6 +162,20 @@ def test_a_client_whose_request_is_too_long_is_dropped(server: Server) -> None:
             served += 1
         assert served < 10
         client.close()
+        assert b"the request is too long: it may have 65536 bytes" in near.recv(1000)
+
+
+def test_ask_reports_that_a_request_is_too_long(server: Server) -> None:
+    def answer() -> None:
+        with contextlib.closing(server.accept()) as client:
+            while serve(client):
+                pass
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    with pytest.raises(PycrondError, match="the request is too long"):
+        ask(server.path, {"text": "x" * 1_000_000})
+    thread.join(10)
 
 
 def flood(_request: dict[str, Any], _uid: int) -> dict[str, Any]:
