@@ -2,12 +2,13 @@
 
 import contextlib
 import json
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from os.path import exists
 from typing import NamedTuple
 
-from pycrond.errors import PycrondError
+from pycrond.errors import PycrondError, os_reason
 from pycrond.ledger.audit import STARTED
 from pycrond.ledger.database import open_read_only
 
@@ -52,8 +53,12 @@ def ledger_uuid(path: str) -> str | None:
 
 @contextlib.contextmanager
 def _open(path: str) -> Iterator[sqlite3.Connection]:
-    if not exists(path):
-        raise PycrondError(f"there is no ledger at {path}")
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        raise PycrondError(f"there is no ledger at {path}") from None
+    except OSError as error:
+        raise PycrondError(f"cannot read ledger {path}: {os_reason(error)}") from error
     # Without its log, a copy can be read in a directory where SQLite may write nothing.
     options = "" if exists(f"{path}-wal") else "&immutable=1"
     try:

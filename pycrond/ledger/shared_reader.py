@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
-from pycrond.errors import Problem, PycrondError
+from pycrond.errors import Problem, PycrondError, os_reason
 from pycrond.jobs.display_name import MAX_COMMAND
 from pycrond.ledger.database import open_read_only
 from pycrond.ledger.job_words import matching_keys
@@ -35,6 +35,7 @@ CONDITIONS = {
 }
 TEXT = partial(str, encoding="utf-8", errors="surrogateescape")
 """Reads texts that may not be UTF-8: the file may be damaged."""
+USER_COMMANDS = "list, history, logs, run, kill, pause and resume"
 LATEST_RUNS = 20  # of a job, from which its usual duration is computed
 
 
@@ -57,8 +58,7 @@ class SharedReader:
         Raises PycrondError for rows with more than `max_bytes` of text.
         """
         path = os.path.join(state_dir, "ledger")
-        if not os.path.exists(path):
-            raise PycrondError(f"there is no ledger at {path}: no daemon has run with this --state-dir yet")
+        _check_readable(path)
         try:
             self._db = open_read_only(path)
             weakref.finalize(self, self._db.close)  # also after an error in a command
@@ -263,6 +263,27 @@ class SharedReader:
 
     def close(self) -> None:
         self._db.close()
+
+
+def _check_readable(path: str) -> None:
+    """Raise PycrondError if there is no ledger, or none that this user may read. To open it could release
+    the locks that this process holds on it.
+    """
+    try:
+        os.stat(path)
+        is_readable = os.access(path, os.R_OK)
+    except FileNotFoundError:
+        message = f"there is no ledger at {path}: no daemon has run with this --state-dir yet"
+        raise PycrondError(message) from None
+    except PermissionError:
+        is_readable = False
+    except OSError as error:
+        raise PycrondError(f"cannot read ledger {path}: {os_reason(error)}") from error
+    if not is_readable:
+        raise PycrondError(
+            f"cannot read ledger {path}: permission denied (only root and the daemon's own user may; for"
+            f" your own jobs, {USER_COMMANDS} ask the daemon)"
+        )
 
 
 def _median(values: list[float]) -> float:

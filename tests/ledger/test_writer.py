@@ -6,7 +6,8 @@ import sqlite3
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -536,6 +537,51 @@ def test_a_reader_needs_a_ledger_with_tables(tmp_path: Path) -> None:
         Reader(str(tmp_path))
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: another user's ledger")
+@pytest.mark.parametrize(
+    ("directory_mode", "mode", "error"),
+    [
+        (
+            0o700,
+            0o644,
+            "permission denied (only root and the daemon's own user may; for your own jobs, list,",
+        ),
+        (
+            0o755,
+            0o600,
+            "permission denied (only root and the daemon's own user may; for your own jobs, list,",
+        ),
+        (0o755, None, "there is no ledger at"),
+    ],
+)
+def test_a_ledger_that_a_user_may_not_read_is_not_missing(
+    directory_mode: int, mode: int | None, error: str
+) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        if mode is not None:
+            Ledger(f"{directory}/ledger").close()
+            os.chmod(f"{directory}/ledger", mode)
+        os.chmod(directory, directory_mode)
+        assert error in as_nobody(lambda: Reader(directory))
+
+
+def as_nobody(act: Callable[[], object]) -> str:
+    """Return the error that an act raises in a process of another user."""
+    reader, writer = os.pipe()
+    if not (pid := os.fork()):
+        os.setuid(65534)
+        try:
+            act()
+        except PycrondError as raised:
+            os.write(writer, str(raised).encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    os.waitpid(pid, 0)
+    with open(reader, encoding="utf-8") as stream:
+        return stream.read()
+
+
 @pytest.mark.parametrize("name", ["a b", "a?mode=rw", "50%", "a#b", "%2e", "caf\u00e9"])
 def test_a_reader_finds_any_path(tmp_path: Path, name: str) -> None:
     directory = tmp_path / name
@@ -602,6 +648,7 @@ def test_checkpoints_keep_the_log_small(ledger: Ledger, tmp_path: Path) -> None:
 
 WRITES = """
 import sys
+import tempfile
 from datetime import datetime, timedelta, timezone
 from pycrond.ledger.writer import Ledger
 from pycrond.ledger.pauses import Pauses

@@ -451,6 +451,12 @@ def test_users_see_and_act_on_their_own_jobs_alone(system: System) -> None:
         for word in ("secret", "daemon/secret", "daemon"):
             assert system.as_user(ALICE, *command, word, status=1) == no.format(word)
     assert system.as_user(ALICE, "kill", "2", status=1) == "pycrond: run 2 is neither running nor waiting\n"
+    for command in (["next"], ["why", "work", "02:30"], ["timeline"], ["calendar"], ["audit"], ["diff"]):
+        answer = system.as_user(ALICE, *command, status=1)
+        assert (
+            "/ledger: permission denied (only root and the daemon's own user may; for your own jobs, list,"
+            in answer
+        )
     assert system.json(ALICE, "history")["runs"] == []
     assert system.as_user(ALICE, "logs") == ""
     assert "no job is called '1'" in system.as_user(ALICE, "logs", "1", status=1)
