@@ -3,12 +3,12 @@
 import argparse
 import sys
 from collections.abc import Callable
-from math import inf
 from typing import NoReturn
 
 from pycrond.jobs.option_values import positive_duration
 
 MAX_FIRES = 100_000
+MAX_SECONDS = 999_999_999
 JOB = "a job's name, the beginning of its key, or file:line"
 
 
@@ -71,15 +71,23 @@ def positive_count(text: str) -> int:
     return min(number, sys.maxsize)  # nothing has so many rows
 
 
-def fire_count(text: str) -> int:
-    """Parse a number of fire times, as the `type` of an argument; all of them are computed in memory."""
-    number = positive_count(text)
-    if number > MAX_FIRES:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 1 to {MAX_FIRES}")
-    return number
+def count_up_to(last: int) -> Callable[[str], int]:
+    """Return a parser of whole numbers from 1 to `last`, as the `type` of an argument."""
+
+    def read(text: str) -> int:
+        number = positive_count(text)
+        if number > last:
+            raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 1 to {last}")
+        return number
+
+    return read
 
 
-def seconds(first: float = 0.0, last: float = inf) -> Callable[[str], float]:
+fire_count = count_up_to(MAX_FIRES)
+"""Parses a number of fire times, which are all computed in memory."""
+
+
+def seconds(first: float = 0.0, last: float = MAX_SECONDS) -> Callable[[str], float]:
     """Return a parser of numbers of seconds from `first` to `last`, as the `type` of an argument."""
 
     def read(text: str) -> float:
@@ -88,8 +96,8 @@ def seconds(first: float = 0.0, last: float = inf) -> Callable[[str], float]:
         except ValueError:
             number = -1.0
         if not first <= number <= last:
-            most = f" to {last:.0f}" if last < inf else ""
-            raise argparse.ArgumentTypeError(f"'{text}' is not a number of seconds from {first:g}{most}")
+            allowed = f"a number of seconds from {first:g} to {last:.0f}"
+            raise argparse.ArgumentTypeError(f"'{text}' is not {allowed}")
         return number
 
     return read

@@ -106,7 +106,7 @@ def test_words_that_only_look_like_options(words: list[str]) -> None:
         (["history", "--limit=0"], "argument --limit: '0' is not a whole number from 1"),
         (["history", "--limit=x"], "argument --limit: 'x' is not a whole number from 1"),
         (["list", "--watch=0"], "argument --watch: '0' is not a number of seconds from 0.1 to 86400"),
-        (["stop", "--wait=soon"], "argument --wait: 'soon' is not a number of seconds from 0"),
+        (["stop", "--wait=soon"], "argument --wait: 'soon' is not a number of seconds from 0 to 999999999"),
         (["pause", "a", "--for=1"], "argument --for: '1': "),
     ],
 )
@@ -148,6 +148,26 @@ def test_an_empty_value_is_refused(
 @pytest.mark.parametrize("words", [["pause", "a", "--reason="], ["start", "--node=", "--cluster="]])
 def test_an_empty_value_that_says_something(words: list[str]) -> None:
     parser.parse(words)
+
+
+@pytest.mark.parametrize("value", ["-1", "9" * 20, "9" * 5000, "9223372036854775807", "nan", "inf", "1e400"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["next", "--count"],
+        ["calendar", "--count"],
+        ["cluster", "migrate", "--keep"],
+        ["list", "--watch"],
+        ["stop", "--wait"],
+        ["pause", "a", "--for"],
+    ],
+    ids=" ".join,
+)
+def test_a_number_beyond_all_bounds_is_refused(
+    capsys: pytest.CaptureFixture[str], words: list[str], value: str
+) -> None:
+    *others, option = words
+    assert f"argument {option}: '{value}'" in usage_error(capsys, *others, f"{option}={value}")[0]
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)

@@ -4,7 +4,7 @@ import argparse
 from datetime import timedelta
 from zoneinfo import available_timezones
 
-from pycrond.cli.arguments import add_json, positive_count
+from pycrond.cli.arguments import add_json, count_up_to
 from pycrond.cli.cluster import status_report, status_table
 from pycrond.cli.cluster.access import cluster_reader, conninfo_of
 from pycrond.cli.documents.cluster import ClusterDocument
@@ -17,6 +17,7 @@ from pycrond.host import machine
 from pycrond.setting_values import settle
 from pycrond.settings import Settings
 
+MAX_KEEP_DAYS = 36_500
 ACTIONS = ("migrate", "status", "drain", "undrain")
 
 
@@ -33,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     about = "with migrate: the time zone of shared jobs without CRON_TZ (at first that of this machine)"
     parser.add_argument("--zone", metavar="ZONE", help=about)
     about = "with migrate: days after which rows are deleted"
-    parser.add_argument("--keep", type=positive_count, metavar="DAYS", help=about)
+    parser.add_argument("--keep", type=count_up_to(MAX_KEEP_DAYS), metavar="DAYS", help=about)
     parser.set_defaults(of_cluster=True)
     add_json(parser, ClusterDocument)
 
