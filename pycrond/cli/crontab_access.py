@@ -12,12 +12,12 @@ from pycrond.host import machine, users
 from pycrond.jobs.job import Job, make_jobs
 from pycrond.settings import Settings
 from pycrond.sources.allow_deny import refusal
-from pycrond.sources.limits import NO_LIMITS, CrontabLimits, limits_of_users
 from pycrond.sources.system import dialect_of
 from pycrond.sources.user_crontabs import UserCrontabs
 
 if TYPE_CHECKING:
     from pycrond.crontab import parser
+    from pycrond.sources.limits import CrontabLimits
 
 NO_NEWLINE = "new crontab file is missing newline before EOF, can't install."
 
@@ -90,8 +90,10 @@ class CrontabAccess:
             errors.append(Problem(file, line, 0, "error", "no-newline", NO_NEWLINE))
         return errors
 
-    def _limits(self) -> CrontabLimits:
+    def _limits(self) -> "CrontabLimits":
         """Return the limits of this crontab: those of the daemon, or without one of the settings."""
+        from pycrond.sources.limits import NO_LIMITS, CrontabLimits, limits_of_users
+
         if self.account.uid == 0:
             return NO_LIMITS
         if not self._files:

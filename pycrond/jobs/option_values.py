@@ -79,21 +79,26 @@ io_class = matching(
     r"idle|(?:best-effort|realtime)(?::[0-7])?",
     "idle, best-effort or realtime, the last two with a level such as best-effort:7",
 )
+_LABEL = "[A-Za-z0-9_-]{1,63}"  # of a host's name
+_URL = re.compile(
+    rf"https?://(?:(?:{_LABEL}\.)*{_LABEL}\.?|\[(?P<address>[0-9A-Fa-f:]+)\])(?::(?P<port>[0-9]{{1,5}}))?(?:[/?#][!-~]*)?"
+)
 path = matching(
     rf"(?!~[^/])[^\0-\x1f\x7f]{{1,{MAX_PATH}}}", "a path, which begins with / or ~/ or is relative to HOME"
 )
 
 
-_URL = re.compile(
-    r"https?://(?:[^/?#@]*@)?(?:\[[0-9A-Fa-f:.]+\]|[^/?#@:\[\]]+)(?::([0-9]{1,5}))?(?:[/?#].*)?", re.DOTALL
-)
-
-
 def url(text: str) -> str:
-    match = _URL.fullmatch(text) if re.fullmatch("[!-~]+", text) else None
-    if not match or int(match[1] or 0) > MAX_PORT:
-        raise ValueError("a URL that begins with http:// or https://, and a host")
+    match = _URL.fullmatch(text)
+    if not match or not 0 < int(match["port"] or 80) <= MAX_PORT or not _is_ipv6(match["address"] or "::"):
+        raise ValueError("a URL that begins with http:// or https://, with a host and without a user")
     return text
+
+
+def _is_ipv6(text: str) -> bool:
+    before, gap, after = text.partition("::")
+    groups = [group for part in (before, after) if part for group in part.split(":")]
+    return all(0 < len(group) < 5 for group in groups) and (len(groups) < 8 if gap else len(groups) == 8)
 
 
 def lock_name(text: str) -> str:

@@ -50,8 +50,9 @@ def _mistakes(name: str, value: str, variables: Mapping[str, str], facts: CheckF
     elif name == "HOME" and value and not facts.directory_exists(os.path.join("/", value)):
         effect = "jobs run in /var/spool/cron" if facts.dialect == "debian" else "no job is run"
         yield "missing-home", f"there is no directory {quoted(value)}: with this HOME {effect}"
-    elif name == "SHELL" and value.startswith("/") and not facts.program_exists(value, ""):
-        yield "missing-program", f"there is no program {quoted(value)}: with this SHELL no job starts"
+    elif name == "SHELL" and value and not (value.startswith("/") and facts.program_exists(value, "")):
+        reason = "there is no program" if value.startswith("/") else "SHELL must begin with /, unlike"
+        yield "missing-program", f"{reason} {quoted(value)}: with this SHELL no job starts"
     elif name == "RANDOM_DELAY" and value and not is_random_delay(value):
         yield "bad-random-delay", f"RANDOM_DELAY is not used: {quoted(value)} is not a number of minutes"
     if schedule := _schedule(value):

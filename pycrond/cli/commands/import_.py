@@ -24,8 +24,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the report and with --output write the crontabs; a user other than root imports only its own."""
     root = os.path.abspath(options.root)
-    if not os.path.isdir(root):
-        raise PycrondError(f"there is no directory {root}")
     own_only = os.geteuid() != 0 and root == "/"
     importer = CrontabImporter(root, load_settings(options).mailer, own_only=own_only)
     crontabs = importer.crontabs()

@@ -27,6 +27,10 @@ class CrontabImporter:
     def __init__(self, root: str, mailer: str, *, own_only: bool) -> None:
         self._root = root
         self._own_only = own_only
+        if not any(os.path.isdir(self._at(directory)) for directory in ("etc", "var/spool/cron")):
+            raise PycrondError(
+                f"{root} has no system: neither {self._at('etc')} nor {self._at('var/spool/cron')}"
+            )
         for directory in (root, self._at("etc")):  # other users must not decide what is copied
             safe_paths.check_directory(directory)
         self.cron = self._detected_cron()

@@ -154,6 +154,8 @@ def test_what_a_cluster_cannot_run_is_always_an_error(cluster: SharedIdentity | 
         ("HOME=/missing", ["missing-home"]),
         ("HOME=missing", ["missing-home"]),
         ("HOME=/root", []),
+        ("SHELL=bash", ["missing-program"]),  # it is not searched for in PATH
+        ("SHELL=", []),
         ("HOME=", []),
         ("HOME=$HOME/x", ["not-expanded"]),
         ("HOME=~/missing", ["not-expanded"]),

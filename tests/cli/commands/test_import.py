@@ -55,6 +55,17 @@ class Machine:
         return remarks
 
 
+@pytest.mark.parametrize("root", ["nosuch", "empty"])
+def test_a_directory_without_a_system_is_an_error(tmp_path: Path, root: str) -> None:
+    (tmp_path / "empty").mkdir()
+    done = pycrond(tmp_path, "import", "--root", str(tmp_path / root), status=1)
+    assert done.stderr == (
+        f"pycrond: {tmp_path / root} has no system: neither {tmp_path / root}/etc"
+        f" nor {tmp_path / root}/var/spool/cron\n"
+    )
+    assert not done.stdout
+
+
 @pytest.fixture
 def debian(tmp_path: Path) -> Machine:
     return Machine(tmp_path, "debian")
