@@ -14,6 +14,20 @@ RESERVED_LABELS = {"every", "one"}
 """Words with a meaning in the option `on`; they cannot be labels."""
 LABEL_FORM = "a label of small letters, digits and . _ - (at most 64 characters, not every or one)"
 
+_PORT = "(?:[0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+_HOST = r"(?:\[[^\[\]]+\]|[^\[\]:/@\s]+)"
+ADDRESSES = {
+    "syslog": (
+        re.compile(rf"/.*|journal|none|udp://{_HOST}(?::{_PORT})?/?|tcp://{_HOST}:{_PORT}/?", re.DOTALL),
+        "a path that begins with /, udp://host[:port], tcp://host:port, journal or none",
+    ),
+    "mailer": (
+        re.compile(rf"(?:(?!://).)+|smtps?://(?:[^:/@\s]*@)?{_HOST}(?::{_PORT})?(?:/.*)?", re.DOTALL),
+        "a program, smtp://[user@]host[:port] or smtps://[user@]host[:port]",
+    ),
+}
+"""The forms of settings that may be addresses, and a description."""
+
 
 def settle(layers: Iterable[Mapping[str, object]]) -> Settings:
     """Return the settings, each from the first layer that has it; raises PycrondError for a bad value."""
@@ -45,9 +59,16 @@ def _read(setting: Setting, value: object) -> object:
         shown = "a value of another kind" if setting.is_secret else repr(value)
         raise PycrondError(f"setting '{setting.key}' must be text, not {shown}")
     _check_cluster(setting, value)
+    _check_text(setting, value)
+    return value
+
+
+def _check_text(setting: Setting, value: str) -> None:
+    form, description = ADDRESSES.get(setting.name, (None, ""))
+    if form and not form.fullmatch(value):  # the value may have a password
+        raise PycrondError(f"setting '{setting.key}' must be {description}")
     if setting.allowed and value not in setting.allowed:
         raise PycrondError(f"setting '{setting.key}': '{value}' is not one of {', '.join(setting.allowed)}")
-    return value
 
 
 def is_label(text: str) -> bool:

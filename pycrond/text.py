@@ -21,12 +21,21 @@ _ESCAPES = {
     **{ord(char): "".join(OCTAL[byte] for byte in char.encode()) for char in _INVISIBLE},
 }
 
+QUOTED_MOST = 40  # characters
+_QUOTED_BYTE = re.compile(r"(?<!\\)((?:\\\\)*)\\udc([89a-f][0-9a-f])")
+"""A byte that was not UTF-8, as repr shows it."""
 _UNPRINTABLE = re.compile(r"[^ -~\t]")
 
 
 def counted(number: int, noun: str, form: str = "d") -> str:
     """Return `1 job`, `2 jobs`; with the form `,` also `1,200 jobs`."""
     return f"{number:{form}} {noun}{'' if number == 1 else 's'}"
+
+
+def quoted(text: str) -> str:
+    r"""Return a text in quotes on one line, at most 40 characters; a byte that is not UTF-8 is ``\xNN``."""
+    shown = repr(text if len(text) <= QUOTED_MOST else text[: QUOTED_MOST - 3] + "...")
+    return _QUOTED_BYTE.sub(r"\1\\x\2", shown)
 
 
 def visible(raw: bytes | str) -> str:

@@ -42,6 +42,12 @@ def test_facilities_are_those_of_the_standard_library() -> None:
     assert known.keys() - settings.FACILITIES.keys() <= {"console", "ntp", "security", "solaris-cron"}
 
 
+SYSLOG = (
+    "setting 'syslog' must be a path that begins with /, udp://host[:port], tcp://host:port, journal or none"
+)
+MAILER = "setting 'mailer' must be a program, smtp://[user@]host[:port] or smtps://[user@]host[:port]"
+
+
 @pytest.mark.parametrize("word", ["1", "yes", "True", "ON", True, 1])
 def test_yes(word: object) -> None:
     assert settle(log_console=word).log_console is True
@@ -68,6 +74,8 @@ def test_no(word: object) -> None:
         ("crontabs", "", "setting 'crontabs' must be a list of directories"),
         ("state_dir", "", "setting 'state-dir' is empty (leave it out for its default)"),
         ("syslog", "", "setting 'syslog' is empty (leave it out for its default)"),
+        *[("syslog", value, SYSLOG) for value in ("udp://", "udp://h:65536", "tcp://h", "dev/log")],
+        *[("mailer", value, MAILER) for value in ("smtp://", "smtp://u:secret@h", "http://h")],
         ("node", "a b", "setting 'node': 'a b' is not a name of letters, digits and . _ -, at most 64"),
         ("node", "a@b", "setting 'node': 'a@b' is not a name of letters, digits and . _ -, at most 64"),
         ("node_labels", "web,DB", f"setting 'node-labels': 'DB' is not {LABEL_FORM}"),
@@ -171,7 +179,7 @@ ANY = st.builds(
     state_dir=PATHS,
     runtime_dir=PATHS,
     pidfile=PATHS,
-    syslog=PATHS,
+    syslog=PATHS.map("/{}".format),
     syslog_format=st.sampled_from(["rfc3164", "rfc5424"]),
     syslog_facility=st.sampled_from(list(settings.FACILITIES)),
     log_console=st.booleans(),
@@ -193,3 +201,18 @@ def test_other_users_are_not_trusted_with_the_crontabs_of_the_system() -> None:
     assert settle(trust_crontabs=True).trust_crontabs
     with pytest.raises(PycrondError, match=r"'trust-crontabs' must be no with --system.* as root"):
         settle(trust_crontabs="yes", system="yes")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[("syslog", value) for value in ("/dev/log", "journal", "none", "udp://h", "udp://[::1]:514")],
+        *[("syslog", value) for value in ("tcp://h.example:65535", "tcp://10.0.0.1:1/")],
+        *[
+            ("mailer", value)
+            for value in ("/usr/sbin/sendmail", "sendmail -t", "smtp://h", "smtps://u%40x@h:465")
+        ],
+    ],
+)
+def test_addresses_that_are_allowed(name: str, value: str) -> None:
+    assert getattr(settle(**{name: value}), name) == value

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pycrond.text import duration
+from pycrond.text import duration, quoted
 
 SIZES = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 SECONDS = st.floats(0, 1e9) | st.integers(0, 200_000).map(float)
@@ -64,3 +64,18 @@ def test_a_duration_can_be_read_back_but_for_its_rounding(first: float, second: 
     assert read[0] <= read[1]
     for seconds, read_seconds in zip(durations, read, strict=True):
         assert abs(read_seconds - seconds) <= max(0.0005, min(1800, seconds * 0.05)) + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ("a'b", '"a\'b"'),
+        ("\udca0", r"'\xa0'"),
+        (r"\udca0", r"'\\udca0'"),  # a text, not a byte
+        ("\\\udcff", r"'\\\xff'"),
+        ("\u00a0\n", r"'\xa0\n'"),
+        ("x" * 41, f"'{'x' * 37}...'"),
+    ],
+)
+def test_quoted(raw: str, expected: str) -> None:
+    assert quoted(raw) == expected

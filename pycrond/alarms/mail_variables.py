@@ -2,6 +2,8 @@
 
 import re
 
+from pycrond.text import quoted
+
 MAX_HEADER_VALUE = 900  # characters; one line in ASCII, so that a filter matches the whole value
 _MAX_ADDRESS = 254  # characters (RFC 5321, 4.5.3.1.3)
 _DELIMITERS = "@!:%-.,_+=/"  # Debian's list; cronie's lacks = and /
@@ -29,9 +31,9 @@ def address_refusal(text: str) -> str | None:
         return "there is no address"
     for address in addresses:
         if unsafe := _UNSAFE.search(address):
-            return f"unsafe character {unsafe[0]!r} in an address"
+            return f"unsafe character {quoted(unsafe[0])} in an address"
         if address[0] in _DELIMITERS:
-            return f"an address begins with {address[0]!r}"
+            return f"an address begins with {quoted(address[0])}"
         if len(address) > _MAX_ADDRESS:
             return f"an address of more than {_MAX_ADDRESS} characters"
     return None

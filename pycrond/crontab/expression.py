@@ -4,11 +4,11 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from pycrond.crontab.field import FIELDS, Field, FieldFlaw, ParsedField, Pick, quoted
+from pycrond.crontab.field import FIELDS, Field, FieldFlaw, ParsedField, Pick
 from pycrond.errors import PycrondError
 from pycrond.hashing import draw_below
 from pycrond.schedule.schedule import Schedule, every_minutes, make_schedule
-from pycrond.text import counted
+from pycrond.text import counted, quoted
 
 
 class ExpressionError(PycrondError):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from pycrond.errors import Severity
+from pycrond.text import quoted
 
 
 class FieldFlaw(NamedTuple):
@@ -193,13 +194,6 @@ def parse_number(digits: str) -> int:
     return int(digits or "0") if len(digits) < 10 else 10**9
 
 
-def quoted(text: str) -> str:
-    r"""Return a text in quotes, cut to 40 characters, with escapes: ``\xNN`` for a byte that is not UTF-8."""
-    shown = repr(text if len(text) <= 40 else text[:37] + "...")
-    return _BYTE.sub(r"\\x\1", shown)
-
-
-_BYTE = re.compile(r"(?<!\\)\\udc([89a-f][0-9a-f])")
 _HINTS = (
     ("", "a value is missing; a comma needs one on each side, without blanks"),
     (r"(?s)\*/", "a step is missing after the /"),

@@ -7,7 +7,6 @@ from pycrond.crontab import characters
 from pycrond.crontab.command import split_command
 from pycrond.crontab.entry_options import cluster_mistake, with_addresses
 from pycrond.crontab.expression import Expression, parse_cached, parse_expression, seeded_pick
-from pycrond.crontab.field import quoted
 from pycrond.crontab.problems import ProblemList
 from pycrond.crontab.scope import Assignment, Scope
 from pycrond.crontab.syntax import explain_bad_assignment, parse_assignment
@@ -15,6 +14,7 @@ from pycrond.errors import Problem
 from pycrond.jobs.job import Entry
 from pycrond.jobs.options import BY_NAME, Options, Value
 from pycrond.jobs.shared_identity import SharedIdentity
+from pycrond.text import quoted
 
 MAX_LINE_BYTES = 131_071
 """Bytes. cronie cuts a longer line silently; here it is an error."""

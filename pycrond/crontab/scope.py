@@ -4,13 +4,13 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any, NamedTuple
 
-from pycrond.crontab.field import quoted
 from pycrond.crontab.problems import ProblemList
 from pycrond.crontab.syntax import split_options
 from pycrond.errors import PycrondError
 from pycrond.jobs.option_values import CLUSTER_PREFIX
 from pycrond.jobs.options import BY_NAME, CRON, Option, Options, Value
 from pycrond.schedule.timezone import FORMS, Zone
+from pycrond.text import quoted
 
 MAX_NAMES = 1_000
 """The most different names that a file may assign, as in cronie."""

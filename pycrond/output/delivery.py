@@ -20,6 +20,7 @@ from pycrond.output.run_log import ALL_SENT, STREAM, SYSLOG, Position, Progress,
 from pycrond.output.spool import CHUNK_SIZE, SEGMENT_SIZE, Spool
 from pycrond.output.target import Route, skip_to_end
 from pycrond.settings import Settings
+from pycrond.text import counted
 
 MAX_TURN_TIME = 0.002  # seconds in a turn of the loop, so that output delays no start
 MAILED_SEGMENTS = 4  # kept at each end of an output that may be mailed: a mail holds 7 MB
@@ -198,7 +199,7 @@ class Delivery:
             if not size:  # only a file was to get the bytes
                 continue
             self._dropped_size, self._dropped_at = self._dropped_size + size, clock.now().timestamp()
-            detail = f"{size} bytes that run {log.run} printed: {limit} wait for {self._awaited}"
+            detail = f"{counted(size, 'byte')} that run {log.run} printed: {limit} wait for {self._awaited}"
             self._daemon_log.write("DROPPED", detail, clock.now(), level="err")
 
     def _delete(self, log: RunLog) -> int:

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from pycrond.errors import PycrondError
 from pycrond.schedule.days import FIRST_DAY, LAST_DAY
+from pycrond.text import quoted
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -169,7 +170,7 @@ def _zone_info(name: str) -> ZoneInfo:
         try:
             return _zone_of_rule(name)
         except ValueError:
-            raise PycrondError(f"unknown time zone {name!r} ({FORMS})") from error
+            raise PycrondError(f"unknown time zone {quoted(name)} ({FORMS})") from error
 
 
 def _zone_of_rule(text: str) -> ZoneInfo:

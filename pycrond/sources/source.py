@@ -5,13 +5,13 @@ from typing import NamedTuple
 
 from pycrond import __version__
 from pycrond.crontab import parser
-from pycrond.crontab.field import quoted
 from pycrond.errors import Problem
 from pycrond.hashing import digest_words
 from pycrond.jobs.job import Account, Job, make_jobs
 from pycrond.jobs.shared_identity import SharedIdentity
 from pycrond.sources.limits import NO_LIMITS, CrontabLimits
 from pycrond.sources.watch import FileStamp
+from pycrond.text import quoted
 
 MAX_PROBLEMS = 50  # of a crontab that has limits
 

@@ -108,6 +108,14 @@ def test_words_that_only_look_like_options(words: list[str]) -> None:
         (["list", "--watch=0"], "argument --watch: '0' is not a number of seconds from 0.1 to 86400"),
         (["stop", "--wait=soon"], "argument --wait: 'soon' is not a number of seconds from 0 to 999999999"),
         (["pause", "a", "--for=1"], "argument --for: '1': "),
+        (
+            ["check", "--ignore=percnt"],
+            "argument --ignore: 'percnt' is the code of no warning; did you mean 'percent'?",
+        ),
+        (
+            ["check", "--ignore=percent,nonsense"],
+            "argument --ignore: 'nonsense' is the code of no warning; see 'check'",
+        ),
     ],
 )
 def test_a_bad_value_is_explained(capsys: pytest.CaptureFixture[str], words: list[str], message: str) -> None:

@@ -12,8 +12,9 @@ from pycrond.crontab.expression import (
     parse_schedule,
     seeded_pick,
 )
-from pycrond.crontab.field import FIELDS, ParsedField, quoted
+from pycrond.crontab.field import FIELDS, ParsedField
 from pycrond.schedule.schedule import Schedule
+from pycrond.text import quoted
 
 BY_NAME = {field.name: field for field in FIELDS}
 
@@ -149,6 +150,7 @@ def test_values_of_a_field(name: str, text: str, expected: list[int], why: str) 
         ("@every 0m", 1, "@every takes a number of minutes, hours or days: 90m, 2h, 1d"),
         ("@every 1.5h", 1, "@every takes a number of minutes, hours or days: 90m, 2h, 1d"),
         ("@reboot", 1, "@reboot names no times"),
+        ("*", 1, "1 field instead of five: minute, hour, day-of-month, month, day-of-week"),
         ("* * * *", 1, "4 fields instead of five: minute, hour, day-of-month, month, day-of-week"),
         ("* * * * * *", 1, "6 fields instead of five: minute, hour, day-of-month, month, day-of-week"),
         ("*", 1, "1 field instead of five: minute, hour, day-of-month, month, day-of-week"),

@@ -417,9 +417,18 @@ def test_options(text: str, expected: Options, problems: list[tuple[int, int, st
     assert options(text + "* * * * * x\n") == (expected, problems), why
 
 
-def test_a_similar_option_is_suggested() -> None:
-    (problem,) = read("#: tiemout=5m\n* * * * * x\n").problems
-    assert problem.message == "unknown option 'tiemout' (did you mean timeout?)"
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("tiemout=5m", "unknown option 'tiemout' (did you mean timeout?)"),
+        ("xyzzy=5m", "unknown option 'xyzzy' (pycrond.crontab(5) describes all options)"),
+        ("timeout", "timeout has no value (a duration such as 90s, 5m, 2h or 1d)"),
+        ("timeout=\udca0", "bad timeout '\\xa0' (a duration such as 90s, 5m, 2h or 1d)"),
+    ],
+)
+def test_a_message_about_an_option_says_what_is_allowed(words: str, message: str) -> None:
+    (problem,) = read(f"#: {words}\n* * * * * x\n").problems
+    assert problem.message == message
 
 
 def test_options_are_not_passed_to_the_job() -> None:

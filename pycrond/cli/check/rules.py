@@ -15,14 +15,14 @@ from pycrond.cli.check.program_name import BUILTINS, SHELLS, program_name
 from pycrond.cli.check.shell_text import PLAIN_SHELLS, bash_words, look_alikes
 from pycrond.cli.check.variables import assignment_warnings
 from pycrond.crontab.command import command_end
-from pycrond.crontab.field import DAY_OF_MONTH, DAY_OF_WEEK, HOUR, MINUTE, quoted
+from pycrond.crontab.field import DAY_OF_MONTH, DAY_OF_WEEK, HOUR, MINUTE
 from pycrond.crontab.parser import Crontab
 from pycrond.errors import Problem
 from pycrond.jobs.job import Entry
 from pycrond.jobs.options import to_json
 from pycrond.schedule.schedule import LAST_WALL, Schedule
 from pycrond.schedule.timezone import Zone
-from pycrond.text import duration
+from pycrond.text import duration, quoted
 
 SAMPLED_FIRE_TIMES = 300  # fire times among which the shortest interval of a schedule is found
 SAMPLE_START = 29_000_000  # wall minute
@@ -30,6 +30,16 @@ MAX_DEBIAN_COMMAND = 998  # bytes of a command in Debian cron
 
 STRICT = {"unknown-option", "needs-root", "cluster-option"}
 """The codes of the parser's warnings that are errors here: the job runs, but not as its author wants."""
+CODES = frozenset(
+    """
+    bad-address bad-content-type bad-name bad-option bad-random-delay bash-word carriage-return clock-change
+    cluster-option day-union duplicate-name ends-in-sunday extension further-problems jitter kept large-step
+    longer-than-interval look-alike missing-home missing-program needs-root never-matches
+    no-cluster no-newline not-expanded orphan other-cron percent reversed-range schedule-in-value skipped
+    unbound-options uneven-step unknown-option unknown-user without-effect
+    """.split()  # noqa: SIM905 -- easier to read than a list
+)
+"""The codes of all warnings."""
 _IGNORE = re.compile(r"^[ \t]*#[ \t]*pycrond: ignore ([\w, -]+)$", re.MULTILINE)
 _STEP = re.compile(r"\*/([0-9]+)")
 

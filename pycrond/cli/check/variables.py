@@ -8,10 +8,10 @@ from pycrond.alarms.mail_variables import address_refusal, is_content_type
 from pycrond.cli.check.facts import CheckFacts
 from pycrond.crontab.characters import LOOK_ALIKE, named
 from pycrond.crontab.expression import parse_cached
-from pycrond.crontab.field import quoted
 from pycrond.crontab.scope import PREFIX, Assignment
 from pycrond.crontab.syntax import VARIABLE, expand
 from pycrond.jobs.jitter import is_random_delay
+from pycrond.text import quoted
 
 Warnings = Iterator[tuple[str, str]]
 """Code, message."""

@@ -8,9 +8,11 @@ from typing import NamedTuple
 
 from pycrond.cli.arguments import add_json
 from pycrond.cli.check.checker import CheckedCrontab, CrontabChecker
+from pycrond.cli.check.rules import CODES
 from pycrond.cli.crontab_input import cluster_identity, read_named_crontab
 from pycrond.cli.documents.reports import CheckDocument, CheckedFileDocument
 from pycrond.cli.not_loaded import FileChange, unloaded_changes
+from pycrond.cli.parser import suggestion
 from pycrond.cli.printing import caret, print_error, print_json, print_line
 from pycrond.cli.render.formatting import file_problem_json
 from pycrond.cli.settings_layers import load_settings
@@ -45,10 +47,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     about = "report also what this cron would read differently"
     parser.add_argument("--as", dest="other", choices=("debian", "cronie"), help=about)
     about = "leave out warnings with this code"
-    parser.add_argument("--ignore", action="append", default=[], metavar="CODE", help=about)
+    parser.add_argument(
+        "--ignore", type=_warning_codes, action="extend", default=[], metavar="CODE", help=about
+    )
     about = "print the number of valid entries; with --json the parsed entries"
     parser.add_argument("--verbose", action="store_true", help=about)
     add_json(parser, CheckDocument)
+
+
+def _warning_codes(text: str) -> list[str]:
+    """The type of codes of warnings."""
+    codes = text.split(",")
+    for code in codes:
+        if code not in CODES:
+            near = suggestion(code, CODES) or "; see 'check' in pycrond(8)"
+            raise argparse.ArgumentTypeError(f"'{code}' is the code of no warning{near}")
+    return codes
 
 
 def run(options: argparse.Namespace) -> int:
@@ -90,9 +104,8 @@ def _checked(settings: Settings, options: argparse.Namespace) -> Iterator[Checke
         cluster=cluster_identity(settings),
     )
     run_seconds = _run_seconds(settings.state_dir)
-    ignored = [code for codes in options.ignore for code in codes.split(",")]
     for source in files:
-        yield _check(checker, source, run_seconds.get(source.file, {}), ignored)
+        yield _check(checker, source, run_seconds.get(source.file, {}), options.ignore)
 
 
 def _owner(file: str, settings: Settings, own: Account) -> str:

@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 from pycrond.control.records import MAX_BYTES, Records
 from pycrond.output import spool
 from pycrond.output.line_times import by_time
-from pycrond.text import visible
+from pycrond.text import counted, visible
 
 LONGEST_LINE = 1 << 16  # bytes after which a line is shown in pieces
 Source = TypeVar("Source")
@@ -72,7 +72,7 @@ class Stream:
         first, _, data = self._records.output(self._run, self._offset, MAX_BYTES)
         if not data and first > self._offset:  # the bytes between were delivered and deleted
             lost, self._offset = first - self._offset, first
-            self._rest += f"[{lost} bytes are no longer kept]\n".encode()
+            self._rest += f"[{counted(lost, 'byte')} no longer kept]\n".encode()
             data = self._records.output(self._run, self._offset, MAX_BYTES)[2]
         return data
 

@@ -12,6 +12,8 @@ PROBLEM_FREE_BYTES, WARNING_FREE_BYTES = 32 * MIB, 512 * MIB
 PROBLEM_FREE_INODES, WARNING_FREE_INODES = 1_000, 10_000
 WARNING_LEDGER_BYTES = 1 << 30
 WARNING_BACKLOG = 100  # runs whose output is not yet sent to syslog
+_ZONE_NAME = re.compile(r"[A-Z]{3,5}|[A-Z][A-Za-z0-9_-]+(?:/[A-Za-z0-9_+-]+)+")
+"""The name of a time zone, and not a rule such as CET-1CEST."""
 MAX_NAMED = 5  # jobs or files named in a finding
 
 
@@ -127,8 +129,9 @@ def _zone(facts: MachineFacts) -> Findings:
         yield Finding("warning", "zone", text, "pycrond restart, if the machine's zone was changed")
     elif facts.timezone_file and facts.timezone_file != facts.zone:
         text = f"/etc/timezone says {facts.timezone_file}, but {facts.zone_source} is used: {facts.zone}"
-        is_name = re.fullmatch(r"[A-Za-z][\w+/-]*", facts.zone)
-        remedy = f"echo {facts.zone} > /etc/timezone" if is_name else "give both the same name of a time zone"
+        remedy = "give both the same name of a time zone"
+        if _ZONE_NAME.fullmatch(facts.zone):
+            remedy = f"echo {facts.zone} > /etc/timezone"
         yield Finding("warning", "zone", text, remedy)
     else:
         yield Finding("ok", "zone", f"{facts.zone}, by {facts.zone_source}")

@@ -47,4 +47,4 @@ def waiting(disk: DiskDocument) -> str:
 
 def size(number: int) -> str:
     """Return a number of bytes in a readable unit."""
-    return memory(number >> 10) if number >> 10 else f"{number} bytes"
+    return memory(number >> 10) if number >> 10 else counted(number, "byte")

@@ -1,5 +1,8 @@
 """Warnings about legal text: rows for each rule, with lines that must not cause a warning."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from pycrond.cli.check import rules
@@ -386,3 +389,14 @@ def test_runs_longer_than_the_interval(line: str, seconds: float, expected: list
     facts = CheckFacts(YEAR, Zone.of("UTC"), run_seconds={entry.line: seconds})
     problems = rules.find_problems(parsed, f"{line}\n", facts)
     assert [problem.code for problem in problems] == expected
+
+
+def test_the_table_has_the_codes_of_all_warnings() -> None:
+    """A code is the text after the severity, or the one that a rule yields before the message."""
+    sources = Path(parser.__file__).parents[1]
+    files = [file for name in ("crontab", "sources", "cli/check") for file in (sources / name).glob("*.py")]
+    text = "\n".join(file.read_text() for file in files)
+    found = re.findall(
+        r'"warning", "([a-z-]+)"|yield (?:[^"\n]*, )?"([a-z-]+)", |_warn\(\w+, "([a-z-]+)"', text
+    )
+    assert {code for codes in found for code in codes if code} == rules.CODES

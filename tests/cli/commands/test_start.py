@@ -207,7 +207,7 @@ def test_start_explains_why_crontabs_in_the_working_directory_are_not_used(crond
         (["--state-dir", "{}/file"], "cannot make {}/file: File exists"),
         (["--runtime-dir", "{}/file/run"], "cannot make {}/file/run: Not a directory"),
         (["--pidfile", "{}/none/pid"], "not started: cannot write pidfile {}/none/pid: No such file or directory"),
-        (["--syslog", "smoke:signals"], "not started: "),
+        (["--syslog", "smoke:signals"], "setting 'syslog' must be a path"),
         (["--config", "{}/none.toml"], "{}/none.toml: not read: No such file or directory"),
     ],
 )  # fmt: skip

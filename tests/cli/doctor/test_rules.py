@@ -128,14 +128,16 @@ def test_one_fact_differs(facts: dict[str, Any], level: str, about: str, text: s
 @pytest.mark.parametrize(
     ("zone", "remedy"),
     [
-        ("Europe/Berlin", "echo Europe/Berlin > /etc/timezone"),
+        ("UTC", "echo UTC > /etc/timezone"),
+        ("America/Argentina/Buenos_Aires", "echo America/Argentina/Buenos_Aires > /etc/timezone"),
         ("Etc/GMT+3", "echo Etc/GMT+3 > /etc/timezone"),
         ("<+03>-3", "give both the same name of a time zone"),
+        ("CET-1CEST,M3.5.0,M10.5.0/3", "give both the same name of a time zone"),
         ("/etc/localtime", "give both the same name of a time zone"),
+        ("UTC; rm x", "give both the same name of a time zone"),
     ],
 )
-def test_only_a_name_is_advised_for_etc_timezone(zone: str, remedy: str) -> None:
-    daemon = replace(HEALTHY.daemon, zone=zone)
-    facts = replace(HEALTHY, zone=zone, daemon=daemon, timezone_file="Asia/Tokyo")
+def test_a_zone_is_copied_only_where_it_is_a_name(zone: str, remedy: str) -> None:
+    facts = replace(HEALTHY, zone=zone, timezone_file="Mars", daemon=replace(HEALTHY.daemon, zone=zone))
     (finding,) = [finding for finding in diagnose(facts) if finding.about == "zone"]
     assert finding.remedy == remedy
