@@ -546,7 +546,9 @@ def test_a_user_reads_only_its_own_jobs_and_runs(loop: Loop) -> None:
 
     (run,) = read_own("history", limit=500)
     assert run.key == "nobody/job"
-    assert [job.key for job in read_own("jobs", offset=0)] == read_own("find_jobs", word="job") == ["nobody/job"]
+    assert (
+        [job.key for job in read_own("jobs", offset=0)] == read_own("find_jobs", word="job") == ["nobody/job"]
+    )
     all_ids = [run.id for run in loop.runs()]
     assert read_own("runs", runs=all_ids) == read_own("after", run=0) == [run]
     assert read_own("history", limit=500, keys=[f"{ME}/job", "nobody/job", "nobodyelse/job"]) == [run]
