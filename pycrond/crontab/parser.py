@@ -16,8 +16,7 @@ from pycrond.jobs.options import BY_NAME, Options, Value
 from pycrond.jobs.shared_identity import SharedIdentity
 from pycrond.text import quoted
 
-MAX_LINE_BYTES = 131_071
-"""Bytes. cronie cuts a longer line silently; here it is an error."""
+MAX_LINE_BYTES = 131_071  # cronie cuts a longer line silently; here it is an error
 
 _NUMBERS = [0]
 """Line numbers, shared by all entries: each number is in memory once."""
