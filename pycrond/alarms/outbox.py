@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
@@ -26,6 +27,7 @@ ACCOUNT_WAIT = 0.05  # seconds between two checks whether an account was looked 
 MIN_RETRY_DELAY, MAX_RETRY_DELAY = 10.0, 3600.0  # seconds between two attempts, doubling
 GIVE_UP_AFTER = 5 * 86400.0  # seconds, as mail servers do
 LATE = 124  # the exit status of timeout(1)
+KILLED = {LATE, 128 + signal.SIGKILL, -signal.SIGKILL}  # timeout(1) may die of the KILL that it sends
 MAX_PRINTED = 65536  # bytes that a hook or a courier may print
 MAX_STARTS, MAX_CHECKS = 4, 64  # in a step: due jobs must not wait for all alarms
 REPORT_INTERVAL = 60.0  # seconds between two messages about dropped alarms
@@ -199,9 +201,7 @@ class Outbox:
         if code == 0:
             self._done(alarm, "delivered")
         elif alarm.kind == "hook":
-            reason = (
-                f"it took more than {duration(HOOK_TIME)}" if code in {LATE, 137} else f"exit status {code}"
-            )
+            reason = f"it took more than {duration(HOOK_TIME)}" if code in KILLED else f"exit status {code}"
             self._give_up(alarm, f"{reason}{f': {first_line}' if first_line else ''}", now)
         elif code in {LATE, os.EX_TEMPFAIL, os.EX_SOFTWARE} or code < 0:
             self._failed(alarm, first_line or f"exit status {code}", now)

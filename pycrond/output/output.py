@@ -28,6 +28,7 @@ from pycrond.output.syslog_socket import writable
 from pycrond.output.target import Message, Route
 from pycrond.settings import NO_SYSLOG, Settings
 
+ACKNOWLEDGEMENT_CHECKS, ACKNOWLEDGEMENT_INTERVAL = 5, 0.011  # at a stop; seconds between two
 MAX_STALL_TIME = 1.0  # seconds for which `drain` waits for a reader that reads nothing
 MAX_ROOM_WAIT = 0.05  # seconds for which `drain` waits for room before it reads the FIFOs again
 
@@ -155,6 +156,11 @@ class Output:
                 break
             if writable(number, MAX_ROOM_WAIT):
                 stalled_at = clock.elapsed() + MAX_STALL_TIME
+        for _ in range(ACKNOWLEDGEMENT_CHECKS):  # else the next daemon sends again what the reader has read
+            if all(route.target.retry_in() is None for route in self._routes.values()):
+                break
+            self._poller.wait(ACKNOWLEDGEMENT_INTERVAL)
+            self.delivery.step(now, clock.elapsed())
 
     def figures(self) -> dict[str, Any]:
         """Return the trouble with the disk, the bytes that cannot be written, and the delivery's figures."""

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pycrond import clock
+from pycrond.alarms import delivery_command
 from pycrond.ledger import alarms
 from pycrond.ledger.rows import run_json
 from pycrond.output import spool
@@ -310,6 +311,15 @@ def test_a_hook_that_fails_or_prints_too_much_is_logged(loop: Loop) -> None:
     loop.minutes(1)
     loop.until(lambda: is_quiet(loop) and len(loop.log.details("ALARM")) == 2)
     assert f"on-failure of {ME}/job failed: exit status 9: no route" in loop.log.details("ALARM")
+
+
+def test_a_hook_that_ignores_term_took_too_long(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = ("/usr/bin/timeout", "--kill-after=0.1", "0.1")
+    monkeypatch.setattr(delivery_command, "TIMEOUT", limits)
+    loop.begin("#: name=job on-failure=\"trap '' TERM; while :; do sleep .05; done\"\n1 12 * * * false\n")
+    loop.minutes(1)
+    loop.until(lambda: is_quiet(loop) and len(loop.log.details("ALARM")) == 1)
+    assert f"on-failure of {ME}/job failed: it took more than 1 m" in loop.log.details("ALARM")[0]
 
 
 def test_the_hook_of_a_killed_run_is_not_killed(loop: Loop) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from operator import itemgetter
 from typing import NamedTuple, TypeVar
 
+from pycrond.cli.printing import print_error
 from pycrond.control.records import MAX_BYTES, Records
 from pycrond.output import spool
 from pycrond.output.line_times import by_time
@@ -72,7 +73,9 @@ class Stream:
         first, _, data = self._records.output(self._run, self._offset, MAX_BYTES)
         if not data and first > self._offset:  # the bytes between were delivered and deleted
             lost, self._offset = first - self._offset, first
-            self._rest += f"[{counted(lost, 'byte')} no longer kept]\n".encode()
+            self._rest += b"\n" if self._rest else b""
+            deleted = f"{counted(lost, 'byte')} of the output of run {self._run}"
+            print_error(f"pycrond: {deleted} were delivered and deleted before they could be printed")
             data = self._records.output(self._run, self._offset, MAX_BYTES)[2]
         return data
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from pycrond.sources.files import MAX_BYTES
 from tests.conftest import Crond
 
 pytestmark = pytest.mark.daemon
@@ -88,6 +89,14 @@ def test_an_edit_with_errors_is_never_put_in_place(crond: Crond) -> None:
     (draft,) = drafts(crond)
     assert f"the draft is {draft}" in done.stderr
     assert (file.read_text(), draft.read_text()) == (GOOD, "61 * * * * oops\n")
+
+
+def test_an_edit_that_the_daemon_would_not_read_is_never_put_in_place(crond: Crond) -> None:
+    file = crond.write("jobs", GOOD)
+    editor(crond, "#" * (MAX_BYTES + 1))
+    stderr = crond.run("edit", str(file), status=1).stderr
+    assert f"the crontab has {MAX_BYTES + 1} bytes, at most {MAX_BYTES}" in stderr
+    assert file.read_text() == GOOD
 
 
 def test_an_edit_without_changes_removes_the_draft(crond: Crond) -> None:

@@ -75,3 +75,17 @@ def test_lines_of_several_runs_are_merged_by_time() -> None:
     assert next(merged) == ("a", Line(1, "a0"))
     assert opened == ["a"]
     assert [line.text for _, line in merged] == ["b0", "a1", "a2", "c0", "b1", "b2", "b3", "a3"]
+
+
+def test_output_that_is_deleted_before_it_is_printed_is_reported(
+    records: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stream, kept = Stream(records, 5), records.output
+    records.output = lambda run, offset, most: (0, 18, b"one\ntw"[offset:])
+    assert [line.text for line in stream.lines(to_the_end=False)] == ["one"]
+    records.output = lambda run, offset, most: (8, 18, b"" if offset < 8 else kept(run, offset, most)[2])
+    assert [line.text for line in stream.lines(to_the_end=True)] == ["tw", "three", "rest"]
+    message = (
+        "pycrond: 2 bytes of the output of run 5 were delivered and deleted before they could be printed\n"
+    )
+    assert capsys.readouterr() == ("", message)
