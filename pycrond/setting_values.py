@@ -18,7 +18,9 @@ _PORT = "(?:[0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9
 _HOST = r"(?:\[[^\[\]]+\]|[^\[\]:/@\s]+)"
 ADDRESSES = {
     "syslog": (
-        re.compile(rf"/.*|journal|none|udp://{_HOST}(?::{_PORT})?/?|tcp://{_HOST}:{_PORT}/?", re.DOTALL),
+        re.compile(
+            rf"/.*|journal(?::/.*)?|none|udp://{_HOST}(?::{_PORT})?/?|tcp://{_HOST}:{_PORT}/?", re.DOTALL
+        ),
         "a path that begins with /, udp://host[:port], tcp://host:port, journal or none",
     ),
     "mailer": (

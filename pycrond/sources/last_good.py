@@ -29,8 +29,8 @@ class LastGood:
         return _read(self._path(file))
 
     def files(self) -> Iterator[str]:
-        """Yield the paths of the crontabs that have a last good text; none if this user may not see them."""
-        with contextlib.suppress(FileNotFoundError, PermissionError):
+        """Yield the paths of the crontabs with a last good text; none if the directory cannot be read."""
+        with contextlib.suppress(OSError):
             for name in sorted(os.listdir(self._directory)):
                 path = _read(os.path.join(self._directory, name)) if name.endswith(NAME) else None
                 if path:

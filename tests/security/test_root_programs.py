@@ -21,7 +21,7 @@ import os, sys
 from datetime import UTC, datetime
 from pathlib import Path
 from pycrond.host.cgroup import Limits
-from pycrond.host.spawn import Spawner, make_fifo
+from pycrond.host.spawn import Starter, make_fifo
 from pycrond.jobs.job import Account
 from pycrond.jobs.run import Fire
 from pycrond.runs.command import describe
@@ -38,7 +38,7 @@ launch = describe(fire, 1, account, str(directory / "fifo"), "/usr/bin:/bin")._r
     limits=Limits(cgroup="/no/such", nice=1, io_priority=3 << 13, resources=((0, 100),)),
 )
 reader = make_fifo(launch)
-with Spawner() as spawner:
+with Starter() as spawner:
     pid = spawner.start(launch)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 """
