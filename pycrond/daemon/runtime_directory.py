@@ -37,7 +37,6 @@ class RuntimeDirectory:
             return
         path = self._settings.runtime_dir
         try:
-            os.makedirs(path, mode=0o755, exist_ok=True)
             os.makedirs(self._settings.fifo_dir, mode=0o700, exist_ok=True)
             claim_runtime_dir(path, self._settings.state_dir)
             self._journal.make_again()

@@ -38,10 +38,12 @@ class LastGood:
 
     def save(self, file: str, text: bytes) -> None:
         """Save a good text. It is renamed into place, so that a crash leaves the old or the new text."""
-        if self._read_only or self.load(file) == text:
+        if self._read_only:
             return
         path = self._path(file)
         for place, content in ((path + NAME, os.fsencode(file)), (path, text)):
+            if _read(place) == content:
+                continue
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | OWN_FILE
             with open(os.open(path + ".new", flags, 0o600), "wb") as new:
                 new.write(content)

@@ -24,7 +24,8 @@ class CrontabLimits(NamedTuple):
         """Return an error if a crontab is too large."""
         if len(text) <= self.size:
             return None
-        return f"the crontab has {len(text)} bytes, at most {self.size} (setting max-crontab-size)"
+        setting = "" if self.size == MAX_BYTES else " (setting max-crontab-size)"
+        return f"the crontab has {len(text)} bytes, at most {self.size}{setting}"
 
     def repetition_problem(self, entries: Iterable[Entry]) -> str | None:
         """Return an error if the entries are too large, else None. An option set by an assignment

@@ -81,14 +81,13 @@ class Reading:
         """Keep the jobs of a directory that cannot be read now; return their number. `owner` is the user of
         its crontabs; None: they have a user column; empty: the name of each crontab is its user.
         """
-        saved = [file.rstrip("\0") for file in self.last_good.files()]
-        moved = (
-            {os.path.basename(file) for file in self.files} if owner == "" else set()
-        )  # files moved to another spool
+        # Only a daemon that starts does not know them yet.
+        files = [*self.before] or [file.rstrip("\0") for file in self.last_good.files()]
+        read = {os.path.basename(file) for file in self.files}
         count = 0
-        for file in sorted({*self.before, *saved}):
+        for file in sorted({*files}):
             name = os.path.basename(file)
-            if os.path.dirname(file) != directory or name in moved:
+            if os.path.dirname(file) != directory or (owner == "" and name in read):  # in another spool
                 continue
             source = self._last_source(file, name if owner == "" else owner)
             if source:

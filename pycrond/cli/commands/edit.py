@@ -15,7 +15,7 @@ from pycrond.errors import NotRunningError, Problem, PycrondError, os_reason
 from pycrond.host import safe_paths
 from pycrond.settings import Settings
 from pycrond.sources import file_rules, system
-from pycrond.sources.files import MAX_BYTES
+from pycrond.sources.limits import NO_LIMITS
 from pycrond.text import counted
 
 NEW_FILE_MODE = 0o644
@@ -82,8 +82,7 @@ def _errors(text: bytes, file: str, settings: Settings) -> list[Problem]:
     if not text.strip():
         advice = "to remove its jobs, delete the file and run pycrond reload"
         raise PycrondError(f"{file} is unchanged: the edited text is empty; {advice}")
-    if len(text) > MAX_BYTES:
-        message = f"the crontab has {len(text)} bytes, at most {MAX_BYTES}"
+    if message := NO_LIMITS.size_problem(text):
         return [Problem(file, 0, 0, "error", "beyond-limit", message)]
     problems = parse_crontab(text, file, settings).problems
     return [problem for problem in problems if problem.severity == "error"]
