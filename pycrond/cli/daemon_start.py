@@ -22,7 +22,7 @@ from pycrond.cli.start_checks import check_not_running, latest_settings
 from pycrond.conninfo import has_password
 from pycrond.control import protocol
 from pycrond.errors import PycrondError, os_reason
-from pycrond.host import cgroup, safe_paths, signals, spawn
+from pycrond.host import cgroup, safe_paths, signals
 from pycrond.host.daemon_arguments import daemon_command
 from pycrond.keeper import start as keeper_start
 from pycrond.keeper.lock import acquire_lock, claim_runtime_dir
@@ -38,7 +38,6 @@ def start_daemon(
     `crontabs` describes the crontab directories and their origins, for the report. `arguments` are additional
     arguments of the daemon; they are not recorded as settings.
     """
-    spawn.fill_standard_descriptors()
     _check_crontabs(settings)
     _make_directory(settings.state_dir, 0o700)
     _make_directory(settings.runtime_dir, 0o755)
