@@ -282,7 +282,7 @@ class Alarms:
         return Alarm(self._table.new_id(), run, job.key, *call, at, at, 0, text)
 
     def _added(self, alarms: list[Alarm]) -> Work:
-        """Give alarms to the outbox; return the statement that writes those that it has not dropped."""
+        """Give alarms to the outbox; return the statement that writes them, without dropped alarms."""
         dropped = {alarm.id for alarm in self.outbox.add(alarms)}
         return self._table.added(alarm for alarm in alarms if alarm.id not in dropped)
 

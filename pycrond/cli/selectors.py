@@ -43,7 +43,9 @@ def matching_jobs(word: str, jobs: Sequence[JobRow]) -> list[str]:
 
 
 def find_job(records: SharedReader, word: str) -> str:
-    """Return the key of the one job that a word names, loaded or not; raise PycrondError otherwise."""
+    """Return the key of the job that a word names, loaded or not; raise PycrondError unless it is a single
+    job.
+    """
     keys = records.find_jobs(word)
     labels = {job.key: job.label for job in records.jobs()} if len(keys) > 1 else {}
     return require_one(word, keys, [labels.get(key, key) for key in keys])

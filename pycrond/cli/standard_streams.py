@@ -78,7 +78,7 @@ def _text(stream: Any, old: Any, errors: str) -> io.TextIOWrapper:
 
 
 def discard_output() -> None:
-    """Let go what is still to be written to standard output: Python would fail to write it at its end."""
+    """Discard the unwritten rest of standard output: Python would try to write it when it ends, and fail."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     os.close(null)

@@ -89,7 +89,7 @@ class Cluster:
     # Fires
 
     def separate(self, fires: Iterable[Fire]) -> tuple[list[Fire], list[Fire]]:
-        """Split fires into those that this node starts by itself and those that concern the cluster."""
+        """Return the fires that this node starts alone, and the fires that need a decision of the cluster."""
         own: list[Fire] = []
         shared: list[Fire] = []
         for fire in fires:
@@ -254,8 +254,8 @@ class Cluster:
             case Confirm(runs=reports):
                 self._fires.confirmed([(report.run, rows.get(report[:3])) for report in reports], now)
             case Abandoned(ledger=ledger):
-                taken = self._dead_nodes.fires_to_take(answer.rows, ledger, self._jobs, now)
-                self._claims.take_over(taken, now)
+                abandoned = self._dead_nodes.fires_to_take(answer.rows, ledger, self._jobs, now)
+                self._claims.take_over(abandoned, now)
             case LastFires():
                 self._missed_fires.answered(answer.rows)
             case LastSuccess():

@@ -1,4 +1,4 @@
-"""The nodes of the cluster: those that are alive, and their order for a fire. Pure.
+"""The nodes of the cluster: which are alive, which may claim a fire, and how far their clocks agree. Pure.
 
 Times are seconds of this machine's monotonic clock (`clock.elapsed`): the age of a heartbeat by the
 database's clock would be wrong after an outage or a failover.

@@ -194,8 +194,8 @@ class ClusterReader:
         return self._rows(ClaimRow, f"{CLAIM} WHERE {where} {order}", limit=row_limit, **values)
 
     def bars(self, jobs: Sequence[str], start: float, until: float, reached: float) -> Iterator[BarRow]:
-        """Yield the claims of jobs with fire times from `start` up to but not including `until`, except those
-        that ended before `reached`.
+        """Yield the claims of jobs with fire times from `start` up to but not including `until`. Claims that
+        ended before `reached` are left out.
         """
         return self._of_jobs(BarRow._make, BAR, REACHING, jobs, start, until, reached=reached)
 

@@ -160,7 +160,7 @@ class SharedReader:
         return self._rows(TotalsRow, TOTALS, offset=offset)
 
     def expected(self) -> list[ExpectedRow]:
-        """Return the jobs that are expected to succeed regularly, also those that are gone."""
+        """Return the jobs that are expected to succeed regularly, including deleted jobs."""
         return self._rows(
             ExpectedRow,
             "SELECT health.key, name, coalesce(loaded > 0, 0), expect, since, succeeded_at FROM health"  # noqa: S608 -- constants

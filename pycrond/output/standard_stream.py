@@ -48,7 +48,7 @@ class StandardStream:
                 self._is_blocking = False
 
     def close(self) -> None:
-        """Close the file that `open` has opened. The next process sends what was not acknowledged."""
+        """Close the file that `open` has opened. The next process sends the unacknowledged output again."""
         if self._socket:
             self._socket.close()
         if self._descriptor not in {-1, self._shared}:

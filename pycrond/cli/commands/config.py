@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the settings of the running daemon or, without one, those that a start would use."""
+    """Print the settings of the running daemon; without a daemon, the settings of the next start."""
     given = layers(options)
     values = asdict(settle(given.values()))
     rows: list[SettingDocument] = [
